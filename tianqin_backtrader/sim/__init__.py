@@ -1,0 +1,1 @@
+"""The embedded exchange: a DIFF gateway on loopback that an unmodified TqApi trades on."""
