@@ -1,0 +1,73 @@
+"""Settings and secrets, from arguments, the environment and `.env`. Nothing here connects."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import MissingCredentials, WrongMode, WrongSetting
+
+Mode = Literal["demo", "paper", "sim", "kq", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+__all__ = ["MODES", "Mode", "Settings", "load_settings"]
+
+_NEEDS: dict[Mode, tuple[str, ...]] = {
+    "demo": (),
+    "paper": ("user", "password"),
+    "sim": ("user", "password"),
+    "kq": ("user", "password"),
+    "live": ("user", "password", "broker_id", "account_id", "account_password"),
+}
+
+
+class Settings(BaseSettings):
+    """What a session needs to know. Each field is read from `TIANQIN_<FIELD>` as well.
+
+    `user` and `password` are the 快期 account; `broker_id`, `account_id` and `account_password`
+    the futures account of mode live. The three addresses are None for TqSdk's own servers.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIANQIN_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+    )
+
+    mode: Mode = "demo"
+    user: str | None = None
+    password: SecretStr | None = None
+    broker_id: str | None = None
+    account_id: str | None = None
+    account_password: SecretStr | None = None
+    auth_url: str | None = None
+    md_url: str | None = None
+    td_url: str | None = None
+    live_enabled: bool = False
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings with `given` (None = not given) before the environment, checked for their mode.
+
+    Raises `WrongMode`, `WrongSetting` or `MissingCredentials`.
+    """
+    arguments = {name: value for name, value in given.items() if value is not None}
+    if "mode" in arguments and arguments["mode"] not in MODES:
+        raise WrongMode(arguments["mode"], MODES)
+    try:
+        settings = Settings(**arguments)
+    except ValidationError as error:
+        raise _readable(error) from None
+    missing = [name for name in _NEEDS[settings.mode] if not getattr(settings, name)]
+    if missing:
+        raise MissingCredentials(settings.mode, [f"TIANQIN_{name.upper()}" for name in missing])
+    return settings
+
+
+def _readable(error: ValidationError) -> WrongSetting:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    if name == "mode":
+        return WrongMode(first["input"], MODES)
+    secret = "password" in name
+    return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])

@@ -1,0 +1,149 @@
+"""Every error of the package, one tree, grouped by what the caller must do.
+
+    TianqinError
+    ├── ConfigError       mend what you passed in: mode, symbol, credentials, file, timeframe
+    ├── OrderError        mend the order: nothing was sent
+    ├── RetryableError    wait and try again: network, gateway
+    └── StopError         stop: going on could cost money
+
+Messages say what arrived, what was expected and the remedy. No message holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = [
+    "BadPrice",
+    "BadReplayFile",
+    "BadTimeframe",
+    "BadVolume",
+    "ConfigError",
+    "GatewayTimeout",
+    "InvalidOrder",
+    "LiveTradingRefused",
+    "LoginRefused",
+    "MissingCredentials",
+    "NotStarted",
+    "OrderError",
+    "RetryableError",
+    "StopError",
+    "TianqinError",
+    "UnknownSymbol",
+    "WrongMode",
+    "WrongSetting",
+]
+
+
+class TianqinError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class ConfigError(TianqinError, ValueError):
+    """What was passed in cannot work: mend it and start again."""
+
+
+class OrderError(TianqinError, ValueError):
+    """An order cannot be sent as written; nothing was sent."""
+
+
+class RetryableError(TianqinError):
+    """The network or the gateway failed for now: try again later."""
+
+
+class StopError(TianqinError):
+    """Going on could cost money: stop and look."""
+
+
+class WrongSetting(ConfigError):
+    """A setting has a value that cannot work."""
+
+    def __init__(self, name: str, arrived: object, expected: str) -> None:
+        self.name, self.arrived = name, arrived
+        super().__init__(f"{name} is {arrived!r}; expected {expected}")
+
+
+class WrongMode(WrongSetting):
+    """No such mode."""
+
+    def __init__(self, arrived: object, known: Iterable[str]) -> None:
+        super().__init__("mode", arrived, f"one of {', '.join(known)}")
+
+
+class MissingCredentials(ConfigError):
+    """The mode needs credentials that the environment does not hold."""
+
+    def __init__(self, mode: str, variables: Iterable[str]) -> None:
+        self.variables = tuple(variables)
+        super().__init__(
+            f"mode {mode!r} needs credentials and {', '.join(self.variables)} is not set; "
+            "put it in the environment or in a .env file"
+        )
+
+
+class UnknownSymbol(ConfigError):
+    """The exchange lists no such contract."""
+
+    def __init__(self, symbol: object, hint: str = "") -> None:
+        self.symbol = symbol
+        super().__init__(
+            f"no contract {symbol!r}; expected EXCHANGE.contract as the exchange writes it, such as "
+            f"'SHFE.cu2512', 'CZCE.SR601' or 'KQ.m@SHFE.cu'{'; ' + hint if hint else ''}"
+        )
+
+
+class BadTimeframe(WrongSetting):
+    """The feed cannot build bars of this timeframe."""
+
+    def __init__(self, arrived: object, expected: str) -> None:
+        super().__init__("timeframe", arrived, expected)
+
+
+class BadReplayFile(ConfigError):
+    """A replay file cannot be read as market records."""
+
+    def __init__(self, path: str | Path, arrived: str, expected: str) -> None:
+        self.path = Path(path)
+        super().__init__(f"{Path(path).name}: {arrived}; expected {expected}")
+
+
+class InvalidOrder(OrderError):
+    """The order contradicts the account or the exchange's rules."""
+
+
+class BadVolume(InvalidOrder):
+    """The volume is no whole number of lots the exchange takes."""
+
+    def __init__(self, symbol: str, volume: object, expected: str) -> None:
+        self.symbol, self.volume = symbol, volume
+        super().__init__(f"volume {volume!r} for {symbol}; expected {expected}")
+
+
+class BadPrice(InvalidOrder):
+    """The price is off the tick grid or beyond the day's limits."""
+
+    def __init__(self, symbol: str, price: object, expected: str) -> None:
+        self.symbol, self.price = symbol, price
+        super().__init__(f"price {price!r} for {symbol}; expected {expected}")
+
+
+class GatewayTimeout(RetryableError):
+    """The gateway did not answer in time."""
+
+
+class LoginRefused(StopError):
+    """The gateway refused the login."""
+
+
+class LiveTradingRefused(StopError):
+    """A live order or session lacks one of the things that must be said on purpose."""
+
+
+class NotStarted(StopError):
+    """The store has no session: it was never started, or it was stopped."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} needs a running store; call store.start() first, or let cerebro.run() do it"
+        )
