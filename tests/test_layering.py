@@ -1,0 +1,89 @@
+"""Imports point down only (DESIGN: L0 values, L1 pure core, L2 owners, L3 face; sim apart)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "tianqin_backtrader"
+
+LAYER = {
+    "errors": 0, "model": 0, "clock": 0, "config": 0, "beijing": 0,
+    "calendar": 1, "contracts": 1, "sessions": 1, "bars": 1, "offsets": 1, "orders": 1,
+    "connection": 2, "series": 2, "pump": 2,
+    "feed": 3, "broker": 3, "store": 3, "commission": 3, "execution": 3,
+    "cli": 4, "__main__": 5, "__init__": 5,
+}  # fmt: skip
+ONLY = {
+    "tqsdk": {"connection"},
+    "backtrader": {name for name, layer in LAYER.items() if layer == 3},
+}
+CLOCKS = {"time", "datetime.now", "datetime.utcnow", "date.today"}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of what a module imports, TYPE_CHECKING blocks included."""
+    package = ["tianqin_backtrader", *path.relative_to(PACKAGE).parts[:-1]]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {stem} | {f"{stem}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules(names: set[str]) -> set[str]:
+    """Top-level modules of the package among imported names."""
+    parts = (name.split(".") for name in names)
+    return {p[1] for p in parts if len(p) > 1 and p[0] == "tianqin_backtrader"} & (
+        LAYER.keys() | {"sim"}
+    )
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_point_down(path: Path) -> None:
+    assert path.stem in LAYER, f"{path.name} has no layer; give it one here"
+    above = {name for name in modules(imports(path)) if LAYER.get(name, 0) > LAYER[path.stem]}
+    assert not above, f"{path.stem} imports {above}"
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_library_has_one_importer(library: str) -> None:
+    importers = {
+        path.stem
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert importers <= ONLY[library]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "sim").glob("*.py")), ids=lambda path: path.stem)
+def test_exchange_borrows_nothing_but_errors(path: Path) -> None:
+    assert modules(imports(path)) <= {"errors", "sim"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, layer in LAYER.items() if layer == 1))
+def test_core_is_pure(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    if not path.exists():
+        pytest.fail(f"{name} has a layer but no file")
+    roots = {found.split(".")[0] for found in imports(path)}
+    assert not roots & {"tqsdk", "backtrader", "logging", "time", "asyncio", "socket"}
+
+
+def test_wall_clock_is_read_in_one_module() -> None:
+    readers = {
+        path.stem
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("now", "utcnow", "today", "time", "time_ns", "perf_counter_ns")
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("time", "datetime", "date")
+    }
+    assert readers == {"clock"}

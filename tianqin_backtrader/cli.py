@@ -1,0 +1,81 @@
+"""The command line: `python -m tianqin_backtrader COMMAND`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import TianqinError
+from .sim import LocalExchange
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Trade Chinese futures with Backtrader through TqSdk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Trade Chinese futures with Backtrader through TqSdk."""
+
+
+@app.command()
+def exchange(
+    replay: Annotated[list[Path], typer.Option(help="Market records (CSV, CSV.gz).")] = [],  # noqa: B006
+    start: Annotated[str | None, typer.Option(help="Trading day or Beijing time.")] = None,
+    end: Annotated[str | None, typer.Option(help="Trading day or Beijing time.")] = None,
+    speed: Annotated[float, typer.Option(help="Multiples of real time; 0: lock-step.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of the made-up market.")] = 1,
+    instruments: Annotated[Path | None, typer.Option(help="JSON of contract terms.")] = None,
+    port: Annotated[int, typer.Option(help="0: the system chooses.")] = 0,
+    control_port: Annotated[int, typer.Option(help="Of the control socket; 0: chosen.")] = 0,
+    balance: Annotated[float, typer.Option(help="CNY of a new account.")] = 10_000_000.0,
+) -> None:
+    """Run the embedded exchange until Ctrl-C; prints where TqSdk finds it."""
+    venue = LocalExchange(
+        replay=replay,
+        start=_moment(start, "--start"),
+        end=_moment(end, "--end"),
+        speed=speed or None,
+        seed=seed,
+        instruments=instruments,
+        port=port,
+        control_port=control_port,
+        balance_cny=balance,
+    )
+    done = threading.Event()
+    for name in ("SIGTERM", "SIGINT"):
+        signal.signal(getattr(signal, name), lambda *_: done.set())
+    with venue:
+        for name, url in venue.environment().items():
+            typer.echo(f"export {name}={url}")
+        while not done.wait(0.5):  # a bare wait() cannot be interrupted on Windows
+            pass
+
+
+def _moment(text: str | None, option: str) -> date | datetime | None:
+    """`2025-09-16` is a trading day, `2025-09-15T21:00` a moment in Beijing time."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}; expected 2025-09-16 or 2025-09-15T21:00", param_hint=option) from error
+
+
+def main() -> None:
+    """Run a command; an error of ours is one line and exit code 2."""
+    try:
+        app()
+    except TianqinError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise SystemExit(2) from None

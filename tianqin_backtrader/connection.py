@@ -1,0 +1,327 @@
+"""The sole owner of the TqApi: opens it, reads it, sends through it. The only importer of tqsdk.
+
+All calls come from the thread that opened it. TqSdk reconnects and resubscribes by itself. Charts
+are asked for with the same `set_chart` packs that TqSdk's own downloader sends, and read from its
+tree by row id, because a DataFrame that is shifted on every tick costs more than all the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlparse
+
+import requests
+from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
+from tqsdk.diff import _get_obj
+from tqsdk.exceptions import TqTimeoutError
+
+from .clock import now_s
+from .config import Settings
+from .errors import GatewayTimeout, LoginRefused, NotStarted, UnknownSymbol
+from .model import (
+    Account,
+    AccountPosition,
+    Direction,
+    Instrument,
+    Offset,
+    OrderPicture,
+    Tick,
+    Trade,
+    account_from,
+    instrument_from,
+    order_from,
+    position_from,
+    tick_from,
+    trade_from,
+)
+
+__all__ = ["Connection", "Kline", "TickStream"]
+
+ENDED_CODE = 2026000001  # notice of the embedded exchange: its records are over
+ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
+SECOND_NS = 1_000_000_000
+KNOWN = (
+    "query($instrument_id:[String]){multi_symbol_info(instrument_id:$instrument_id)"
+    "{... on basic{instrument_id}}}"
+)
+
+Kline = Mapping[str, Any]  # datetime (ns, start), open, high, low, close, volume, open_oi, close_oi
+
+
+class TickStream:
+    """Follows one contract's tick serial by id, so that no tick is lost between two looks."""
+
+    def __init__(self, symbol: str, serial: Mapping[str, Any], first_id: int) -> None:
+        self.symbol = symbol
+        self._serial = serial
+        self._next_id = first_id
+
+    @property
+    def waiting(self) -> bool:
+        """Whether ticks have come since the last `read`."""
+        return int(self._serial.get("last_id", -1)) >= self._next_id
+
+    def read(self) -> Iterator[tuple[Tick, bool]]:
+        """New ticks in order; True beside a tick before which others are missing for good."""
+        last_id, data = int(self._serial.get("last_id", -1)), self._serial.get("data", {})
+        missing = False
+        for tick_id in range(self._next_id, last_id + 1):
+            row = data.get(str(tick_id))
+            if row is None:
+                missing = True
+                continue
+            yield tick_from(tick_id, row), missing
+            missing = False
+        self._next_id = max(self._next_id, last_id + 1)
+
+
+class Connection:
+    """One TqApi session for one account."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._api: TqApi | None = None
+        self._account: Any = None
+        self._streams: dict[str, TickStream] = {}
+        self._charts = 0
+        self._sent = False
+
+    # ---- life
+
+    def open(self) -> None:
+        """Log in and wait for the first whole picture.
+
+        Raises `LoginRefused` (mend the credentials) or `GatewayTimeout` (try again).
+        """
+        settings = self._settings
+        _bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
+        self._account = _account(settings)
+        try:
+            self._api = TqApi(
+                self._account,
+                auth=_auth(settings),
+                debug=False if settings.mode == "demo" else None,
+                disable_print=True,
+                _md_url=settings.md_url,
+            )
+        except (requests.ConnectionError, requests.Timeout, TqTimeoutError, OSError) as error:
+            raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
+        except Exception as error:  # TqSdk raises bare Exception for a refused login
+            raise LoginRefused(f"TqSdk refused the session: {error}") from error
+
+    def close(self) -> None:
+        """Close the TqApi; what was not sent yet is sent before."""
+        api, self._api = self._api, None
+        if api is not None:
+            api.close()
+
+    @property
+    def is_open(self) -> bool:
+        return self._api is not None
+
+    @property
+    def api(self) -> TqApi:
+        """The TqApi itself, for what this class does not do."""
+        if self._api is None:
+            raise NotStarted("the TqSdk session")
+        return self._api
+
+    # ---- waiting
+
+    def wait(self, deadline_s: float) -> bool:
+        """Send what is due and wait for news until `deadline_s` (seconds since 1970)."""
+        self._sent = False
+        return bool(self.api.wait_update(deadline=deadline_s))
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether orders or cancels leave only with the next `wait`."""
+        return self._sent
+
+    @property
+    def ended(self) -> bool:
+        """Whether the embedded exchange said that its records are over."""
+        notices = self.api._data.get("notify", {})
+        return any(notice.get("code") == ENDED_CODE for notice in notices.values())
+
+    def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
+        """Orders and trades that the last `wait` changed; orders first."""
+        order_ids: dict[str, None] = {}
+        trade_ids: dict[str, None] = {}
+        for diff in self.api._sync_diffs:
+            mine = diff.get("trade", {}).get(self._key, {})
+            order_ids.update(dict.fromkeys(mine.get("orders", {})))
+            trade_ids.update(dict.fromkeys(mine.get("trades", {})))
+        return (
+            [order_from(order) for order in _present(self._tree("orders"), order_ids)],
+            [trade_from(trade) for trade in _present(self._tree("trades"), trade_ids)],
+        )
+
+    # ---- market data
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Contract terms and today's limits, its quote subscribed.
+
+        Raises `UnknownSymbol` at once where TqSdk itself would wait 30 seconds.
+        """
+        if not isinstance(symbol, str) or "." not in symbol:
+            raise UnknownSymbol(symbol)
+        found = self.api.query_graphql(KNOWN, {"instrument_id": [symbol]})
+        if not found.get("result", {}).get("multi_symbol_info"):
+            raise UnknownSymbol(symbol)
+        try:
+            quote = self.api.get_quote(symbol)
+        except TqTimeoutError as error:
+            raise GatewayTimeout(f"no quote for {symbol} within 30 s") from error
+        return instrument_from(symbol, quote)
+
+    def follow(self, symbol: str, width: int) -> TickStream:
+        """The contract's ticks by id, beginning with the last `width` that the server holds."""
+        if symbol not in self._streams:
+            chart = self._chart(symbol, 0, width)
+            self._await_chart(chart, f"ticks of {symbol}")
+            serial = _get_obj(self.api._data, ["ticks", symbol])
+            first_id = max(int(chart.get("left_id", -1)), 0)
+            self._streams[symbol] = TickStream(symbol, serial, first_id)
+        return self._streams[symbol]
+
+    def history(self, symbol: str, duration_s: int, count: int, focus_ns: int | None = None) -> list[Kline]:
+        """Up to `count` official klines, oldest first, the newest still open.
+
+        `focus_ns`: from the kline that holds this time on, instead of the newest ones.
+        """
+        where = {} if focus_ns is None else {"focus_datetime": focus_ns, "focus_position": 0}
+        chart = self._chart(symbol, duration_s * SECOND_NS, count, **where)
+        try:
+            self._await_chart(chart, f"klines of {symbol}")
+            serial = _get_obj(self.api._data, ["klines", symbol, str(duration_s * SECOND_NS)])
+            left, right = int(chart.get("left_id", -1)), int(chart.get("right_id", -1))
+            rows = (serial.get("data", {}).get(str(n)) for n in range(max(left, 0), right + 1))
+            return [dict(row) for row in rows if row is not None and row.get("datetime", 0) > 0]
+        finally:
+            self._send({"chart_id": chart["chart_id"], "ins_list": "", "duration": duration_s * SECOND_NS})
+
+    # ---- trading
+
+    def send_order(
+        self,
+        order_id: str,
+        symbol: str,
+        direction: Direction,
+        offset: Offset,
+        volume: int,
+        price: float | None,
+        advanced: str | None = None,
+    ) -> None:
+        """Hand an exchange order to TqSdk; it leaves with the next `wait`. `price` None: market."""
+        self._sent = True
+        self.api.insert_order(
+            symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
+        )
+
+    def cancel_order(self, order_id: str) -> None:
+        """Hand a cancel to TqSdk; it leaves with the next `wait`."""
+        self._sent = True
+        self.api.cancel_order(order_id)
+
+    def account(self) -> Account:
+        return account_from(self.api.get_account())
+
+    def position(self, symbol: str) -> AccountPosition:
+        return position_from(symbol, self.api.get_position(symbol))
+
+    def positions(self) -> dict[str, AccountPosition]:
+        """All positions of the account by symbol, those closed today included."""
+        tree = self._tree("positions")
+        return {symbol: position_from(symbol, tree[symbol]) for symbol in tree}
+
+    def orders(self) -> list[OrderPicture]:
+        """Every order of the account that the gateway shows, other programs' included."""
+        return [order_from(order) for order in self._tree("orders").values()]
+
+    # ---- inside
+
+    @property
+    def _key(self) -> str:
+        return str(self._account._account_key)
+
+    def _tree(self, kind: str) -> Any:
+        return _get_obj(self.api._data, ["trade", self._key, kind])
+
+    def _chart(self, symbol: str, duration_ns: int, width: int, **where: int) -> Any:
+        self._charts += 1
+        pack = {
+            "chart_id": f"tianqin_{self._charts}",
+            "ins_list": symbol,
+            "duration": duration_ns,
+            "view_width": width,
+            **where,
+        }
+        self._send(pack)
+        chart = _get_obj(self.api._data, ["charts", pack["chart_id"]])
+        chart["chart_id"] = pack["chart_id"]
+        return chart
+
+    def _send(self, chart: Mapping[str, Any]) -> None:
+        self.api._send_pack({"aid": "set_chart", "view_width": 1} | dict(chart))
+
+    def _await_chart(self, chart: Any, what: str) -> None:
+        ready = self.api._wait_update_until(
+            lambda: chart.get("ready", False) and not self.api._data.get("mdhis_more_data", True),
+            deadline=now_s() + ANSWER_S,
+        )
+        if not ready:
+            raise GatewayTimeout(f"no {what} within {ANSWER_S:.0f} s")
+
+
+def _present(tree: Any, keys: Iterable[str]) -> Iterator[Any]:
+    return (tree[key] for key in keys if key in tree)
+
+
+def _account(settings: Settings) -> Any:
+    if settings.mode == "live":
+        password = settings.account_password
+        return TqAccount(
+            settings.broker_id,
+            settings.account_id,
+            password.get_secret_value() if password else "",
+            td_url=settings.td_url,
+        )
+    if settings.mode in ("kq", "demo"):
+        return TqKq(td_url=settings.td_url)
+    return TqSim()
+
+
+def _auth(settings: Settings) -> TqAuth:
+    user, password = settings.user or "demo", settings.password
+    with _environment("TQ_AUTH_URL", settings.auth_url):
+        return TqAuth(user, password.get_secret_value() if password else "demo")
+
+
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable while TqAuth reads it, which is at its construction only."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
+
+
+def _bypass_proxy(*urls: str | None) -> None:
+    """Keep loopback out of a proxy that the environment names: requests and websockets obey it."""
+    hosts = {urlparse(url).hostname for url in urls if url}
+    local = hosts & {"127.0.0.1", "localhost"}
+    for name in ("NO_PROXY", "no_proxy"):
+        listed = [part for part in os.environ.get(name, "").split(",") if part]
+        missing = [host for host in sorted(filter(None, local)) if host not in listed]
+        if missing:
+            os.environ[name] = ",".join(listed + missing)

@@ -1,0 +1,208 @@
+"""The sockets of the embedded exchange: login, market data and trading on one loopback port.
+
+Runs in one event loop. `speed=None` is lock-step: the market moves when every client has seen all
+that happened and asked for more, so that a run depends on nothing but its inputs. Otherwise market
+time runs at a multiple of wall time, and idle hours are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from aiohttp import WSMsgType, web
+
+from . import login
+from .faults import PacketFaults
+from .peer import Peer
+from .values import SECOND_NS
+from .venue import Venue
+
+__all__ = ["Gateway", "Side"]
+
+logger = logging.getLogger(__name__)
+
+Side = Literal["md", "td"]
+SIDES: tuple[Side, Side] = ("md", "td")
+# Turns of the event loop in which requests already in the kernel's buffers are read before a
+# lock-step market moves: an order written before the peek must meet the book that it was sent for.
+DRAIN = 4
+
+
+class Gateway:
+    """Serves `venue` on 127.0.0.1."""
+
+    def __init__(self, venue: Venue, *, port: int, speed: float | None) -> None:
+        self.venue = venue
+        self.port = port
+        self.speed = speed
+        self.faults: dict[Side, PacketFaults] = {side: PacketFaults() for side in SIDES}
+        self.logins_refused = False
+        self.paused = False
+        self._away_until: dict[Side, int] = dict.fromkeys(SIDES, 0)
+        self._runner: web.AppRunner | None = None
+        self._pace: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Listen, and let the market run."""
+        await self._listen()
+        self._pace = asyncio.create_task(self._lock_step() if self.speed is None else self._timed())
+
+    async def stop(self) -> None:
+        if self._pace is not None:
+            self._pace.cancel()
+            await asyncio.gather(self._pace, return_exceptions=True)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Die as a process does: listening ends, every connection breaks. State stays."""
+        for side in SIDES:
+            self._cut(side)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def revive(self) -> None:
+        """Listen again on the same port."""
+        if self._runner is None:
+            await self._listen()
+            self._moved.set()
+
+    async def _listen(self) -> None:
+        app = web.Application()
+        app.add_routes(login.routes(lambda: self.logins_refused))
+        app.add_routes([web.get("/md", self._serve_market), web.get("/td", self._serve_trading)])
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    # ---- faults
+
+    async def drop(self, side: Side, seconds: float) -> None:
+        """Break the connections of `side` and refuse new ones for `seconds` of market time."""
+        self._away_until[side] = self.venue.tape.now_ns + int(seconds * SECOND_NS)
+        self._cut(side)
+        self._moved.set()
+
+    async def spoil(self, side: Side, **how: Any) -> None:
+        """Set packet faults by the names of `PacketFaults`."""
+        for name, value in how.items():
+            setattr(self.faults[side], name, value)
+        await self._flush()
+
+    def _cut(self, side: Side) -> None:
+        for peer in list(self.venue.watchers if side == "md" else self.venue.traders):
+            self.venue.leave(peer)
+            peer.cut()
+
+    # ---- sockets
+
+    async def _serve_market(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "md", self.venue.on_market_pack, self.venue.join_market)
+
+    async def _serve_trading(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, "td", self.venue.on_trade_pack, None)
+
+    async def _serve(
+        self,
+        request: web.Request,
+        side: Side,
+        handle: Callable[[Peer, dict[str, Any]], None],
+        join: Callable[[Peer], None] | None,
+    ) -> web.StreamResponse:
+        if self._away_until[side] > self.venue.tape.now_ns:
+            return web.Response(status=503, text="dropped on demand")
+        socket = web.WebSocketResponse(compress=False, max_msg_size=0)
+        await socket.prepare(request)
+        peer = Peer(socket, request.transport, self.faults[side])
+        if join is not None:
+            join(peer)
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.TEXT:
+                    self._on_text(peer, handle, message.data)
+                    await self._flush()
+        finally:
+            self.venue.leave(peer)
+            self._moved.set()
+        return socket
+
+    def _on_text(
+        self, peer: Peer, handle: Callable[[Peer, dict[str, Any]], None], text: str
+    ) -> None:
+        try:
+            pack = json.loads(text)
+        except json.JSONDecodeError:
+            logger.warning("a packet is no JSON: %.80r", text)
+            return
+        if isinstance(pack, dict):
+            if pack.get("aid") == "peek_message":
+                peer.peek()
+            handle(peer, pack)
+
+    async def nudge(self) -> None:
+        """Look again whether the market may move."""
+        self._moved.set()
+
+    async def _flush(self) -> None:
+        for peer in (*self.venue.watchers, *self.venue.traders):
+            await peer.flush()
+        self._moved.set()
+
+    # ---- pace
+
+    async def _lock_step(self) -> None:
+        while True:
+            await self._moved.wait()
+            if not self._may_move():
+                self._moved.clear()
+                continue
+            for _ in range(DRAIN):
+                await asyncio.sleep(0)
+            if self._may_move():
+                await self._step()
+
+    def _may_move(self) -> bool:
+        if self.paused or self._runner is None or self.venue.tape.ended:
+            return False
+        return self.venue.all_hungry and (self.venue.waited_for or self._outage())
+
+    def _outage(self) -> bool:
+        """Whether market data is cut off on demand: the market goes on without its clients."""
+        return self._away_until["md"] > self.venue.tape.now_ns
+
+    async def _timed(self) -> None:
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            gap_ns = self._gap_ns()
+            if gap_ns is None:
+                self._moved.clear()
+                await self._moved.wait()
+                due = clock()
+                continue
+            due = max(due + gap_ns / SECOND_NS / (self.speed or 1.0), clock() - 1.0)
+            await asyncio.sleep(max(due - clock(), 0))
+            if not self.paused:
+                await self._step()
+
+    def _gap_ns(self) -> int | None:
+        """Market time until the next instant; 0 in idle hours; None while nothing can happen."""
+        tape = self.venue.tape
+        if self.paused or self._runner is None or tape.ended or not tape.symbols:
+            return None
+        if tape.next_ns is None or self.venue.idle:
+            return 0
+        return max(tape.next_ns - tape.now_ns, 0)
+
+    async def _step(self) -> None:
+        self.venue.advance()
+        await self._flush()
