@@ -54,13 +54,17 @@ def tutorial(name: str) -> Path:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_tutorial_runs_unchanged(name: str, exchange: LocalExchange, tmp_path: Path) -> None:
-    environment = os.environ | exchange.environment() | {
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONIOENCODING": "utf-8",
-        "NO_PROXY": "127.0.0.1",
-        "HOME": str(tmp_path),  # TqSdk writes its logs and caches below it
-        "USERPROFILE": str(tmp_path),
-    }
+    environment = (
+        os.environ
+        | exchange.environment()
+        | {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            "NO_PROXY": "127.0.0.1",
+            "HOME": str(tmp_path),  # TqSdk writes its logs and caches below it
+            "USERPROFILE": str(tmp_path),
+        }
+    )
     program = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(tutorial(name))],
         cwd=tmp_path,

@@ -69,7 +69,9 @@ def _moment(text: str | None, option: str) -> date | datetime | None:
     try:
         return date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r}; expected 2025-09-16 or 2025-09-15T21:00", param_hint=option) from error
+        raise typer.BadParameter(
+            f"{text!r}; expected 2025-09-16 or 2025-09-15T21:00", param_hint=option
+        ) from error
 
 
 def main() -> None:

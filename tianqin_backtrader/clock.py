@@ -29,16 +29,16 @@ class MarketClock:
     """
 
     speed: float | None = 1.0
-    _exchange_ns: int = 0
+    exchange_ns: int = 0  # newest time stamped on a message
     _seen_ns: int = 0
 
     def observe(self, exchange_ns: int) -> None:
         """Take the time stamped on a message of the exchange (ns since 1970 UTC)."""
-        if exchange_ns > self._exchange_ns:
-            self._exchange_ns, self._seen_ns = exchange_ns, monotonic_ns()
+        if exchange_ns > self.exchange_ns:
+            self.exchange_ns, self._seen_ns = exchange_ns, monotonic_ns()
 
     def now_ns(self) -> int:
         """Market time, ns since 1970 UTC; 0 before the first message."""
-        if self.speed is None or not self._exchange_ns:
-            return self._exchange_ns
-        return self._exchange_ns + int((monotonic_ns() - self._seen_ns) * self.speed)
+        if self.speed is None or not self.exchange_ns:
+            return self.exchange_ns
+        return self.exchange_ns + int((monotonic_ns() - self._seen_ns) * self.speed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlparse
 
 import requests
@@ -85,9 +85,12 @@ class Connection:
         self._settings = settings
         self._api: TqApi | None = None
         self._account: Any = None
-        self._streams: dict[str, TickStream] = {}
+        self._tick_charts: dict[str, Any] = {}
+        self._quotes: dict[str, Any] = {}
         self._charts = 0
         self._sent = False
+        self._orders_changed: dict[str, None] = {}  # ids in order of arrival
+        self._trades_changed: dict[str, None] = {}
 
     # ---- life
 
@@ -134,7 +137,10 @@ class Connection:
     def wait(self, deadline_s: float) -> bool:
         """Send what is due and wait for news until `deadline_s` (seconds since 1970)."""
         self._sent = False
-        return bool(self.api.wait_update(deadline=deadline_s))
+        arrived = bool(self.api.wait_update(deadline=deadline_s))
+        if arrived:
+            self._note_trading()
+        return arrived
 
     @property
     def has_unsent(self) -> bool:
@@ -148,17 +154,20 @@ class Connection:
         return any(notice.get("code") == ENDED_CODE for notice in notices.values())
 
     def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
-        """Orders and trades that the last `wait` changed; orders first."""
-        order_ids: dict[str, None] = {}
-        trade_ids: dict[str, None] = {}
-        for diff in self.api._sync_diffs:
-            mine = diff.get("trade", {}).get(self._key, {})
-            order_ids.update(dict.fromkeys(mine.get("orders", {})))
-            trade_ids.update(dict.fromkeys(mine.get("trades", {})))
+        """Orders and trades that changed since the last call."""
+        orders, self._orders_changed = self._orders_changed, {}
+        trades, self._trades_changed = self._trades_changed, {}
         return (
-            [order_from(order) for order in _present(self._tree("orders"), order_ids)],
-            [trade_from(trade) for trade in _present(self._tree("trades"), trade_ids)],
+            [order_from(order) for order in _present(self._tree("orders"), orders)],
+            [trade_from(trade) for trade in _present(self._tree("trades"), trades)],
         )
+
+    def _note_trading(self) -> None:
+        """Remember what changed before TqSdk forgets it with its next update."""
+        for diff in self.api._sync_diffs:
+            mine = diff["trade"].get(self._key, {}) if "trade" in diff else {}
+            self._orders_changed.update(dict.fromkeys(mine.get("orders", {})))
+            self._trades_changed.update(dict.fromkeys(mine.get("trades", {})))
 
     # ---- market data
 
@@ -173,22 +182,36 @@ class Connection:
         if not found.get("result", {}).get("multi_symbol_info"):
             raise UnknownSymbol(symbol)
         try:
-            quote = self.api.get_quote(symbol)
+            quote = self._quotes[symbol] = self.api.get_quote(symbol)
         except TqTimeoutError as error:
             raise GatewayTimeout(f"no quote for {symbol} within 30 s") from error
-        return instrument_from(symbol, quote)
+        finally:
+            self._note_trading()
+        return instrument_from(quote)
+
+    def quote(self, symbol: str) -> Mapping[str, Any]:
+        """TqSdk's live quote of a contract that `instrument` was asked for; never waits."""
+        return cast("Mapping[str, Any]", self._quotes[symbol])
+
+    def terms(self, symbol: str) -> Instrument:
+        """`instrument` with the limits of this moment; never waits."""
+        return instrument_from(self.quote(symbol))
 
     def follow(self, symbol: str, width: int) -> TickStream:
-        """The contract's ticks by id, beginning with the last `width` that the server holds."""
-        if symbol not in self._streams:
-            chart = self._chart(symbol, 0, width)
-            self._await_chart(chart, f"ticks of {symbol}")
-            serial = _get_obj(self.api._data, ["ticks", symbol])
-            first_id = max(int(chart.get("left_id", -1)), 0)
-            self._streams[symbol] = TickStream(symbol, serial, first_id)
-        return self._streams[symbol]
+        """The contract's ticks by id, beginning with the last `width` that the server holds.
 
-    def history(self, symbol: str, duration_s: int, count: int, focus_ns: int | None = None) -> list[Kline]:
+        Streams of one symbol share one subscription.
+        """
+        chart = self._tick_charts.get(symbol)
+        if chart is None:
+            chart = self._tick_charts[symbol] = self._chart(symbol, 0, width)
+            self._await_chart(chart, f"ticks of {symbol}")
+        serial = _get_obj(self.api._data, ["ticks", symbol])
+        return TickStream(symbol, serial, max(int(chart.get("left_id", -1)), 0))
+
+    def history(
+        self, symbol: str, duration_s: int, count: int, focus_ns: int | None = None
+    ) -> list[Kline]:
         """Up to `count` official klines, oldest first, the newest still open.
 
         `focus_ns`: from the kline that holds this time on, instead of the newest ones.
@@ -202,7 +225,9 @@ class Connection:
             rows = (serial.get("data", {}).get(str(n)) for n in range(max(left, 0), right + 1))
             return [dict(row) for row in rows if row is not None and row.get("datetime", 0) > 0]
         finally:
-            self._send({"chart_id": chart["chart_id"], "ins_list": "", "duration": duration_s * SECOND_NS})
+            self._send(
+                {"chart_id": chart["chart_id"], "ins_list": "", "duration": duration_s * SECOND_NS}
+            )
 
     # ---- trading
 
@@ -231,12 +256,12 @@ class Connection:
         return account_from(self.api.get_account())
 
     def position(self, symbol: str) -> AccountPosition:
-        return position_from(symbol, self.api.get_position(symbol))
+        return position_from(self.api.get_position(symbol))
 
     def positions(self) -> dict[str, AccountPosition]:
         """All positions of the account by symbol, those closed today included."""
         tree = self._tree("positions")
-        return {symbol: position_from(symbol, tree[symbol]) for symbol in tree}
+        return {symbol: position_from(tree[symbol]) for symbol in tree}
 
     def orders(self) -> list[OrderPicture]:
         """Every order of the account that the gateway shows, other programs' included."""
@@ -273,6 +298,7 @@ class Connection:
             lambda: chart.get("ready", False) and not self.api._data.get("mdhis_more_data", True),
             deadline=now_s() + ANSWER_S,
         )
+        self._note_trading()
         if not ready:
             raise GatewayTimeout(f"no {what} within {ANSWER_S:.0f} s")
 

@@ -61,9 +61,7 @@ class LocalExchange:
                 list(replay), start=start, end=end, instruments=instruments, seed=seed, **pace
             )
             if replay
-            else Market.seeded(
-                seed=seed, start=start, end=end, instruments=instruments, **pace
-            )
+            else Market.seeded(seed=seed, start=start, end=end, instruments=instruments, **pace)
         )
         self.speed = speed
         self._venue = Venue(market, balance_cny)
@@ -89,7 +87,7 @@ class LocalExchange:
 
     def stop(self) -> None:
         """End every connection and the thread; the object cannot be started again."""
-        if self._loop is None or self._thread is None or not self._thread.is_alive():
+        if self._loop is None or self._thread is None or not self.is_running:
             return
         if self._control is not None:
             self._call(self._control.stop())
@@ -111,6 +109,10 @@ class LocalExchange:
 
     def __repr__(self) -> str:
         return f"LocalExchange(port={self._gateway.port}, speed={self.speed})"
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     # ---- addresses
 

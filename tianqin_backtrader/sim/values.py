@@ -43,7 +43,9 @@ class Contract:
     delivery_month: int
     expire_ns: int
     expired: bool
-    trading_time: dict[str, list[list[str]]]  # {"day": [["09:00:00", "10:15:00"], ...], "night": []}
+    trading_time: dict[
+        str, list[list[str]]
+    ]  # {"day": [["09:00:00", "10:15:00"], ...], "night": []}
     underlying_symbol: str = ""  # of a main contract: the contract it follows now
 
     @property

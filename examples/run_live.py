@@ -1,0 +1,230 @@
+"""Trade a dual moving average live: on the embedded exchange, or on TqSdk's simulations.
+
+    python examples/run_live.py                                # a simulated day, no account needed
+    python examples/run_live.py --replay SHFE.cu1905.csv.gz    # recorded one-minute klines or ticks
+    python examples/run_live.py --mode kq --symbol SHFE.cu2601 # 快期模拟; credentials in .env
+
+The embedded exchange trades one day, its night session first. Credentials come from the environment
+or a .env file (TIANQIN_USER, TIANQIN_PASSWORD). Ctrl-C and SIGTERM end it cleanly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from strategy import DualMovingAverage
+
+from tianqin_backtrader import LocalExchange, TqBroker, TqData, TqStore
+from tianqin_backtrader.errors import TianqinError, WrongSetting
+
+SYMBOL = "SHFE.cu2511"
+FIRST_DAY = date(2025, 9, 16)  # of the embedded exchange; its night session is the evening before
+
+
+class Reporter(bt.Analyzer):
+    """Collects what the run did and shows how far it is."""
+
+    params = (("progress", None),)
+
+    def __init__(self) -> None:
+        self.bars = self.history = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+        self.orders: dict[int, bt.Order] = {}
+        self.trades: list[tuple[datetime, str, int, float, float]] = []
+
+    def notify_order(self, order: bt.Order) -> None:
+        self.orders[order.ref] = order
+        for bit in order.executed.iterpending():
+            side = "buy" if bit.size > 0 else "sell"
+            when = order.data.num2date(bit.dt)
+            self.trades.append((when, side, abs(bit.size), bit.price, bit.comm))
+
+    def prenext(self) -> None:
+        self.next()
+
+    def next(self) -> None:
+        now = self.data.datetime.datetime(0)
+        if self.data.history_phase:
+            self.history += 1
+            return
+        self.first = self.first or now
+        self.last = now
+        self.bars += 1
+        if self.p.progress is not None:
+            self.p.progress(now, self.data.close[0], self.strategy.position.size)
+
+    def get_analysis(self) -> dict[str, Any]:
+        return {"bars": self.bars, "orders": len(self.orders), "trades": len(self.trades)}
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mode", default="demo", help="demo, sim or kq (default: demo)")
+    parser.add_argument("--symbol", help=f"TqSdk symbol (default: {SYMBOL}, or the replay file's)")
+    parser.add_argument(
+        "--speed", type=float, default=0.0, help="multiples of real time; 0: lock-step"
+    )
+    parser.add_argument("--days", type=int, default=1, help="trading days of the made-up market")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="market records to replay")
+    parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write a summary here")
+    return parser.parse_args(argv)
+
+
+def exchange(options: argparse.Namespace) -> LocalExchange | None:
+    """The embedded exchange of mode demo: a replay, or some made-up days."""
+    if options.mode != "demo":
+        return None
+    speed = options.speed or None
+    if options.replay is not None:
+        return LocalExchange(replay=[options.replay], speed=speed)
+    if options.days < 1:
+        raise WrongSetting("--days", options.days, "a whole number of trading days, at least 1")
+    last = FIRST_DAY
+    for _ in range(options.days - 1):
+        last += timedelta(days=3 if last.weekday() == 4 else 1)
+    return LocalExchange(start=FIRST_DAY, end=last, speed=speed)
+
+
+def symbol_of(options: argparse.Namespace) -> str:
+    if options.symbol:
+        return str(options.symbol)
+    return options.replay.name.split(".csv")[0] if options.replay else SYMBOL
+
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Run to the end of the market, or until a signal; returns the summary."""
+    symbol = symbol_of(options)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+    )
+    with (
+        TqStore(options.mode, exchange=exchange(options)) as store,
+        Progress(*columns, console=console, transient=True) as display,
+    ):
+        task = display.add_task(symbol, total=None, said="logging in")
+
+        def progress(now: datetime, close: float, lots: int) -> None:
+            display.update(task, said=f"{now:%Y-%m-%d %H:%M}  {close:g}  {lots:+d} lots")
+
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        broker = store.getbroker()
+        cerebro.setbroker(broker)
+        data = store.getdata(symbol, history=200)
+        cerebro.adddata(data)
+        cerebro.addstrategy(DualMovingAverage)
+        cerebro.addanalyzer(Reporter, _name="report", progress=progress)
+        for name in ("SIGINT", "SIGTERM"):
+            signal.signal(getattr(signal, name), lambda *_: cerebro.runstop())
+        report = cerebro.run()[0].analyzers.report
+    show(console, options.mode, symbol, report, broker, data)
+    return summary(options.mode, symbol, report, broker, data)
+
+
+def summary(
+    mode: str, symbol: str, report: Reporter, broker: TqBroker, data: TqData
+) -> dict[str, Any]:
+    def text(moment: datetime | None) -> str | None:
+        return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+    return {
+        "mode": mode,
+        "symbol": symbol,
+        "bars": report.bars,
+        "ticks": data.ticks,
+        "orders": len(report.orders),
+        "trades": len(report.trades),
+        "cash": broker.getcash(),
+        "value": broker.getvalue(),
+        "first_bar": text(report.first),
+        "last_bar": text(report.last),
+    }
+
+
+def show(
+    console: Console, mode: str, symbol: str, report: Reporter, broker: TqBroker, data: TqData
+) -> None:
+    """Tables of what happened, in Beijing time."""
+    orders = table("Orders", "ref", "side", "lots", "price", "filled", "at", "status", "reason")
+    for order in report.orders.values():
+        orders.add_row(
+            str(order.ref),
+            order.ordtypename().lower(),
+            f"{abs(order.created.size):g}",
+            order.getordername().lower(),
+            f"{abs(order.executed.size):g}",
+            f"{order.executed.price:g}" if order.executed.size else "-",
+            order.getstatusname(),
+            str(order.info.get("reason") or ""),
+        )
+    trades = table("Trades", "time", "side", "lots", "price", "fee")
+    for when, side, lots, price, fee in report.trades:
+        trades.add_row(f"{when:%m-%d %H:%M:%S}", side, f"{lots:g}", f"{price:g}", f"{fee:.2f}")
+    positions = table(
+        "Positions", "contract", "long today", "long history", "short today", "short history"
+    )
+    for held in broker.positions().values():
+        lots = (held.long.today, held.long.history, held.short.today, held.short.history)
+        positions.add_row(held.symbol, *map(str, lots))
+    money = broker.account()
+    account = table(
+        "Account (CNY)", "balance", "available", "margin", "closed profit", "open profit", "fees"
+    )
+    cells = (
+        money.balance,
+        money.available,
+        money.margin,
+        money.close_profit,
+        money.float_profit,
+        money.commission,
+    )
+    account.add_row(*(f"{cell:,.2f}" for cell in cells))
+    for each in (orders, trades, positions, account):
+        console.print(each)
+    console.print(
+        f"{mode} {symbol}: {report.bars} bars from {data.ticks} ticks after {report.history} of history, "
+        f"{len(report.orders)} orders, {len(report.trades)} trades, "
+        f"{money.balance - broker.startingvalue:+,.2f} CNY"
+    )
+
+
+def table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left")
+    for name in columns:
+        words = name in ("side", "status", "reason", "time", "contract")
+        made.add_column(name, justify="left" if words else "right")
+    return made
+
+
+def main(argv: list[str]) -> int:
+    options = arguments(argv)
+    console = Console()
+    try:
+        result = run(options, console)
+        if options.summary is not None:
+            options.summary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except TianqinError as error:
+        Console(stderr=True).print(
+            f"{type(error).__name__}: {error}", markup=False, highlight=False
+        )
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
