@@ -179,8 +179,8 @@ def show(
         "Positions", "contract", "long today", "long history", "short today", "short history"
     )
     for held in broker.positions().values():
-        lots = (held.long.today, held.long.history, held.short.today, held.short.history)
-        positions.add_row(held.symbol, *map(str, lots))
+        counts = (held.long.today, held.long.history, held.short.today, held.short.history)
+        positions.add_row(held.symbol, *map(str, counts))
     money = broker.account()
     account = table(
         "Account (CNY)", "balance", "available", "margin", "closed profit", "open profit", "fees"
@@ -197,7 +197,8 @@ def show(
     for each in (orders, trades, positions, account):
         console.print(each)
     console.print(
-        f"{mode} {symbol}: {report.bars} bars from {data.ticks} ticks after {report.history} of history, "
+        f"{mode} {symbol}: {report.bars} bars from {data.ticks} ticks, "
+        f"{report.history} of history before, "
         f"{len(report.orders)} orders, {len(report.trades)} trades, "
         f"{money.balance - broker.startingvalue:+,.2f} CNY"
     )

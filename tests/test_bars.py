@@ -337,6 +337,16 @@ def test_a_late_tick_counts_for_the_next_bar() -> None:
     assert feed.builder.late_ticks == 1
 
 
+def test_a_late_picture_of_the_past_moves_no_price() -> None:
+    feed = Feed().after_monday_afternoon()
+    feed.tick("2021-01-04 21:00:30", 100, 5)
+    feed.until("2021-01-04 21:01:00")
+    feed.tick("2021-01-04 21:01:05", 101, 7)
+    feed.tick("2021-01-04 21:00:20", 90, 4)
+    (bar,) = feed.until("2021-01-04 21:02:00")
+    assert ohlcv(bar) == (100, 101, 100, 101, 2)
+
+
 def test_a_late_tick_before_a_break_brings_volume_but_no_price() -> None:
     feed = Feed().after_monday_afternoon()
     feed.tick("10:14:30", 100, 50)

@@ -251,3 +251,35 @@ def test_an_official_kline_is_a_bar_without_quotes() -> None:
 
 def test_net_position_counts_both_sides() -> None:
     assert AccountPosition("SHFE.cu2512", SideLots(1, 2), SideLots(4, 1)).net == -2
+
+
+@pytest.mark.parametrize(
+    ("reason", "refused"),
+    [
+        ("开仓资金不足", True),
+        ("下单失败, 不在可交易时间段内", True),
+        ("平今仓手数不足", True),
+        ("已撤单", False),
+        ("已撤单报单已提交", False),
+        ("市价指令剩余撤销", False),
+        ("交易日结束，自动撤销当日有效的委托单（GFD）", False),
+    ],
+)
+def test_tqsim_refusal_is_told_by_its_text(reason: str, refused: bool) -> None:
+    picture = order_from(
+        {
+            "order_id": "a",
+            "exchange_order_id": "a",
+            "exchange_id": "SHFE",
+            "instrument_id": "cu2511",
+            "direction": "BUY",
+            "offset": "OPEN",
+            "volume_orign": 1,
+            "volume_left": 1,
+            "price_type": "LIMIT",
+            "limit_price": 80_000.0,
+            "status": "FINISHED",
+            "last_msg": reason,
+        }
+    )
+    assert picture.is_refused is refused

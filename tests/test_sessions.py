@@ -192,12 +192,19 @@ def test_a_day_runs_from_its_night_to_15_00(calendar: TradingCalendar) -> None:
     assert clock(sessions.next_span(span, DAY_NS).start_ns) == "2019-03-12 00:00"
 
 
+@pytest.mark.parametrize(
+    ("hours", "label", "day"),
+    [
+        (MEAL, "2019-03-08 23:15", date(2019, 3, 11)),  # nights once ended at 23:30
+        (INDEX, "2015-06-01 15:00", date(2015, 6, 1)),  # index futures once ended at 15:15
+    ],
+)
 def test_an_old_label_outside_the_hours_of_today_keeps_its_length(
-    calendar: TradingCalendar,
+    hours: TradingTime, label: str, day: date, calendar: TradingCalendar
 ) -> None:
-    span = Sessions(MEAL, calendar).span_of_label(ns("2019-03-08 23:15"), MINUTE)
-    assert span.end_ns - span.start_ns == MINUTE
-    assert span.trading_day == date(2019, 3, 11)
+    span = Sessions(hours, calendar).span_of_label(ns(label), MINUTE)
+    assert (clock(span.start_ns), span.end_ns - span.start_ns) == (label, MINUTE)
+    assert span.trading_day == day
 
 
 def test_open_and_next_open(calendar: TradingCalendar) -> None:

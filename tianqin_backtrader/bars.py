@@ -124,7 +124,6 @@ class BarBuilder:
         if self._span is None or self._span.start_ns < span.start_ns:
             self._complete = False
             self._close_into(closed)
-            self._volume = UNKNOWN
             self._begin(span)
         self._complete &= not after_gap
         return closed

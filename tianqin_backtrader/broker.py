@@ -27,7 +27,7 @@ __all__ = ["TqBroker"]
 logger = logging.getLogger(__name__)
 
 
-class TqBroker(bt.broker.BrokerBase):  # type: ignore[misc]  # backtrader has no types
+class TqBroker(bt.broker.BrokerBase):
     """The account of a store. Made by `TqStore.getbroker`.
 
     market_ticks: where the exchange takes no market order, how many price ticks beyond the opposite
@@ -87,7 +87,7 @@ class TqBroker(bt.broker.BrokerBase):  # type: ignore[misc]  # backtrader has no
         held = self.positions()
         return sum(held[data.contract].margin for data in datas if data.contract in held)
 
-    def getposition(self, data: TqData, clone: bool = True) -> bt.Position:  # noqa: ARG002
+    def getposition(self, data: TqData, clone: bool = True) -> bt.Position:
         """Net lots of the feed's contract with the average price of the larger side."""
         return net_position(self.get_account_position(data.contract))
 

@@ -38,7 +38,8 @@ class OrderDesk:
         self._tell = tell
         self._run = secrets.token_hex(4)
         self._ledger = OrderLedger()
-        self._working: dict[str, WorkingOrder] = {}
+        self._orders: dict[str, WorkingOrder] = {}  # all of this session, by reference
+        self._working: dict[str, WorkingOrder] = {}  # those that can still trade
         self._by_leg: dict[str, WorkingOrder] = {}
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
 
@@ -75,7 +76,7 @@ class OrderDesk:
             self._net[terms.symbol] = net_position(self.position(terms.symbol))
         ref = str(order.ref)
         self._ledger.add(ref, {leg.order_id: leg.volume for leg in working.legs})
-        self._working[ref] = working
+        self._orders[ref] = self._working[ref] = working
         self._by_leg.update((leg.order_id, working) for leg in working.legs)
         order.submit(order.broker)
         self._tell(order)
@@ -132,7 +133,7 @@ class OrderDesk:
 
     def _apply(self, events: list[Event]) -> None:
         for event in events:
-            order = self._working[event.ref].order
+            order = self._orders[event.ref].order
             if isinstance(event, Accepted):
                 order.accept(order.broker)
                 self._tell(order)

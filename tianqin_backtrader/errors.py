@@ -88,8 +88,8 @@ class UnknownSymbol(ConfigError):
     def __init__(self, symbol: object, hint: str = "") -> None:
         self.symbol = symbol
         super().__init__(
-            f"no contract {symbol!r}; expected EXCHANGE.contract as the exchange writes it, such as "
-            f"'SHFE.cu2512', 'CZCE.SR601' or 'KQ.m@SHFE.cu'{'; ' + hint if hint else ''}"
+            f"no contract {symbol!r}; expected EXCHANGE.contract in the exchange's own writing, "
+            f"such as 'SHFE.cu2512', 'CZCE.SR601' or 'KQ.m@SHFE.cu'{'; ' + hint if hint else ''}"
         )
 
 

@@ -23,7 +23,7 @@ DAY_NS = 86_400_000_000_000
 EPOCH_DAY = 719_163.0
 
 
-class TqData(bt.feed.DataBase):  # type: ignore[misc]  # backtrader has no types
+class TqData(bt.feed.DataBase):
     """One-minute bars of a contract: official history first, then bars built from live ticks.
 
     Made by `TqStore.getdata`. A bar carries its END as its time, stored in UTC and read in Beijing
@@ -35,8 +35,8 @@ class TqData(bt.feed.DataBase):  # type: ignore[misc]  # backtrader has no types
     the official series does. qcheck: seconds that one round of Cerebro may wait for news.
     """
 
-    lines = ("bid_price", "ask_price", "bid_volume", "ask_volume", "amount", "trading_day")
-    params = (
+    lines: Any = ("bid_price", "ask_price", "bid_volume", "ask_volume", "amount", "trading_day")
+    params: Any = (
         ("timeframe", bt.TimeFrame.Minutes),
         ("compression", 1),
         ("history", 10_000),
@@ -100,7 +100,7 @@ class TqData(bt.feed.DataBase):  # type: ignore[misc]  # backtrader has no types
         return BEIJING
 
     def _load(self) -> bool | None:
-        """Fill the lines with the next bar; None: nothing yet; False: the market's records ended."""
+        """Fill the lines with the next bar; None: nothing yet; False: the records ended."""
         series, pump = self._series, self._store.pump
         if series is None:
             return False

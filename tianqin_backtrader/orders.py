@@ -184,8 +184,8 @@ class OrderLedger:
             return []
         order, leg = self._by_leg[picture.order_id]
         if not picture.is_alive:
-            leg.final = max(picture.filled, leg.final or 0)
-            leg.refused = picture.is_refused and not leg.filled
+            leg.final = picture.filled
+            leg.refused = picture.is_refused
             leg.reason = picture.last_msg or leg.reason
         accepted = bool(picture.exchange_order_id) or picture.filled > 0
         return [*(self._accept(order) if accepted else ()), *self._finish(order)]

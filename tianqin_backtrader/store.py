@@ -1,4 +1,4 @@
-"""`TqStore`: the one object a program makes. It owns the session and hands out feeds and a broker."""
+"""`TqStore`: the one object a program makes: it owns the session, hands out feeds and broker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import atexit
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from .broker import TqBroker
 from .calendar import TradingCalendar, shanghai_calendar
@@ -32,7 +32,7 @@ class TqStore:
     TqSdk's own. exchange: of mode demo, a `LocalExchange` of your own instead of a fresh one in
     lock-step. grace_s: seconds that a bar stays open for late ticks when no newer tick closes it.
 
-    Raises an error of `tianqin_backtrader.errors` at once for what cannot work; connects in `start`.
+    Raises a `ConfigError` at once for what cannot work; connects in `start`.
     """
 
     def __init__(
@@ -170,7 +170,8 @@ class TqStore:
         kwargs: the parameters of `TqData`. Raises `BadTimeframe` or `WrongSetting`; an unknown
         symbol raises `UnknownSymbol` when the feed starts.
         """
-        return TqData(store=self, dataname=dataname, **kwargs)
+        make: Any = TqData  # Backtrader's metaclass takes the parameters
+        return cast("TqData", make(store=self, dataname=dataname, **kwargs))
 
     def getbroker(self, **kwargs: Any) -> TqBroker:
         """The account as a Backtrader broker. kwargs: the parameters of `TqBroker`."""

@@ -178,8 +178,14 @@ class OrderPicture:
 
     @property
     def is_refused(self) -> bool:
-        """Finished without the exchange ever having taken it."""
-        return not self.is_alive and not self.exchange_order_id and self.filled == 0
+        """Finished without the exchange ever having taken it.
+
+        Gateways leave `exchange_order_id` empty. TqSim fills it for refused orders too, but says 撤
+        in the reason of every withdrawal and of no refusal (tqsdk.tradeable.sim.trade_future).
+        """
+        if self.is_alive or self.filled:
+            return False
+        return not self.exchange_order_id or bool(self.last_msg and "撤" not in self.last_msg)
 
 
 @dataclass(frozen=True, slots=True)

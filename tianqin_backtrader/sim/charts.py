@@ -14,7 +14,7 @@ __all__ = ["Subscriptions"]
 
 @dataclass(slots=True)
 class Chart:
-    """A window on the serials of one duration; `left_id` and `right_id` count the first symbol's rows."""
+    """A window on serials of one duration; its ids are those of the first symbol's rows."""
 
     chart_id: str
     state: Fields

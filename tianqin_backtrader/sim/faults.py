@@ -25,7 +25,7 @@ class PacketFaults:
     reorder: bool = False
     delay_s: float = 0.0
     stall: bool = False
-    _random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    _random: random.Random = field(default_factory=lambda: random.Random(1), init=False)
 
     def pack(self, pending: Sequence[Fields]) -> tuple[list[Fields], list[Fields]]:
         """The diffs of the next packet, and those that stay for a later one."""

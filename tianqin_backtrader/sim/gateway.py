@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Literal
 
 from aiohttp import WSMsgType, web
@@ -94,6 +95,9 @@ class Gateway:
 
     async def spoil(self, side: Side, **how: Any) -> None:
         """Set packet faults by the names of `PacketFaults`."""
+        unknown = how.keys() - {field.name for field in fields(PacketFaults) if field.init}
+        if unknown:
+            raise ValueError(f"no such fault: {', '.join(sorted(unknown))}")
         for name, value in how.items():
             setattr(self.faults[side], name, value)
         await self._flush()

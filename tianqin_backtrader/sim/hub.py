@@ -5,6 +5,7 @@ Each change of a contract is worked out once here and shared by every client tha
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ DEEP_BOOKS = frozenset({"SHFE", "INE"})  # publish five levels, the others one
 
 @dataclass(slots=True)
 class Series:
-    """Rows of one serial by consecutive id; the oldest are forgotten beyond twice the longest chart."""
+    """Rows of one serial by id; beyond twice the longest chart the oldest are forgotten."""
 
     first_id: int
     rows: list[Fields] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one tick changed: `quote` fields that differ, the tick's row, new kline rows by duration."""
+    """What one tick changed: quote fields that differ, its own row, new kline rows by duration."""
 
     symbol: str
     quote: Fields
@@ -139,7 +140,7 @@ class SymbolFeed:
         if terms is None or terms.trading_day != tick.trading_day:
             terms = self._terms = self._market.terms(self.contract.symbol, tick.trading_day)
             self._day_open = float("nan")
-        if self._day_open != self._day_open and tick.volume > 0:  # noqa: PLR0124  NaN: not traded yet
+        if math.isnan(self._day_open) and tick.volume > 0:
             self._day_open = tick.last_price
         self.quote = quote_fields(tick, terms, self._day_open, self._depth)
         return self.quote

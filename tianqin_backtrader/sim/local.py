@@ -36,7 +36,7 @@ class LocalExchange:
     control_port: of the control socket, see `sim.control`; None for none. balance_cny: of a new
     account.
 
-    Raises `BadReplayFile` or `WrongSetting`. Use it as a context manager, or call `start` and `stop`.
+    Raises `BadReplayFile` or `WrongSetting`. A context manager; or call `start` and `stop`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """What the parts of the embedded exchange say to each other: contracts, ticks, klines, sessions.
 
 Prices are CNY per unit, volumes lots, times nanoseconds since 1970 UTC (`_ns`), money CNY (`_cny`).
-A trading day is the `datetime.date` of its day session; its night session begins the evening before.
+A trading day is the `date` of its day session; its night session begins the evening before.
 """
 
 from __future__ import annotations
