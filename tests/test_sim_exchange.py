@@ -84,15 +84,12 @@ REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "nothing of today": (("SELL", "CLOSETODAY", CU, 1, 50000.0), {}, "平今手数超过今仓持仓量"),
     "nothing of yesterday": (("SELL", "CLOSE", CU, 1, 50000.0), {}, "平昨手数超过昨仓持仓量"),
     "nothing to close": (("SELL", "CLOSE", M, 1, 3000.0), {}, "平仓手数超过持仓量"),
-    "no money": (("BUY", "OPEN", IF, 20, 4000.0), {"user": "poor"}, "资金不足"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refuses(name: str) -> None:
+def test_refuses(floor: Floor, name: str) -> None:
     order, changed, reason = REFUSED[name]
-    floor = Floor(balance_cny=1_000_000.0 if changed.get("user") else 10_000_000.0)
-    changed = {key: value for key, value in changed.items() if key != "user"}
     before = floor.account()
     found = floor.found(floor.order(*order, **changed))
     assert found["status"] == "FINISHED"
@@ -102,6 +99,22 @@ def test_refuses(name: str) -> None:
     assert reason in found["last_msg"]
     assert floor.account() == before
     assert floor.exchange.picture(ALICE)["trades"] == {}
+
+
+@pytest.mark.parametrize(("balance_cny", "status"), [(32762.39, "ALIVE"), (32762.38, "FINISHED")])
+def test_margin_and_commission_must_be_available(balance_cny: float, status: str) -> None:
+    floor = Floor(balance_cny)  # 2 x 16369.5 and 2 x 11.6925 CNY
+    found = floor.found(floor.order("BUY", "OPEN", CU, 2, 50000.0))
+    assert found["status"] == status
+    assert ("资金不足" in found["last_msg"]) == (status == "FINISHED")
+
+
+def test_money_frozen_by_a_waiting_order_is_not_available_to_another() -> None:
+    floor = Floor(32762.39 + 16381.19 - 0.01)  # enough for two lots, not for one more
+    waiting = floor.order("BUY", "OPEN", CU, 2, 50000.0)
+    assert "资金不足" in floor.found(floor.order("BUY", "OPEN", CU, 1, 50000.0))["last_msg"]
+    floor.exchange.cancel_order(ALICE, waiting, NOW_NS)
+    assert floor.found(floor.order("BUY", "OPEN", CU, 1, 50000.0))["status"] == "ALIVE"
 
 
 def test_refuses_outside_trading_hours(floor: Floor) -> None:

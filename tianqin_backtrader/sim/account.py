@@ -64,12 +64,15 @@ class Account:
         self.frozen_commission += commission - order.frozen_commission
         order.frozen_margin, order.frozen_commission = margin, commission
 
-    def fill(self, order: Order, price: float, volume: int) -> int:
-        """Book a fill of `volume` lots and give back what was reserved; returns its commission."""
+    def fill(self, order: Order, price: float, volume: int, last_price: float) -> int:
+        """Book a fill of `volume` lots and give back what was reserved; returns its commission.
+
+        last_price: the market's, NaN before the day's first trade.
+        """
         self.reserve(order, -volume)
         position = self.positions[order.symbol]
-        if position.last_price is None:
-            position.mark_to(price)
+        if position.is_empty:
+            position.mark_to(price if math.isnan(last_price) else last_price)
         profits = position.position_profit, position.float_profit
         commission = self._move_lots(order, position, price, volume)
         self.commission += commission
@@ -78,11 +81,8 @@ class Account:
         return commission
 
     def mark(self, position: Position, price: float) -> bool:
-        """Value `position` at the market's last price; says whether that changed any money."""
-        if price == position.last_price or math.isnan(price):
-            return False
-        if position.is_empty:
-            position.mark_to(price)
+        """Value the lots held at the market's last price; says whether that changed anything."""
+        if position.is_empty or price == position.last_price or math.isnan(price):
             return False
         profits = position.position_profit, position.float_profit
         position.mark_to(price)

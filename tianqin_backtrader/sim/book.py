@@ -37,6 +37,10 @@ class Book:
         self.holders: list[tuple[Desk, Position]] = []  # to be marked to the last price
         self._left: dict[str, list[int]] = {}  # by direction of the taker, made when first needed
 
+    @property
+    def last_price(self) -> float:
+        return math.nan if self.tick is None else self.tick.last_price
+
     def show(self, tick: MarketTick) -> None:
         """A new tick: its levels replace all that was there."""
         self.tick = tick

@@ -43,7 +43,7 @@ def clock_ns(text: str) -> int:
 
 
 class MarketCalendar:
-    """Trading days of the Shanghai stock exchange; beyond its published end every weekday is one."""
+    """Trading days of the Shanghai stock exchange; beyond its published end, every weekday."""
 
     def __init__(self) -> None:
         self._stretches: dict[tuple[date, Layout], tuple[Stretch, ...]] = {}

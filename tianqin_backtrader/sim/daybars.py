@@ -46,7 +46,7 @@ class DayBars:
 
 @dataclass(frozen=True, slots=True)
 class DayWalk:
-    """The ticks of one trading day without their books; `volume` and `amount` count from its start."""
+    """The ticks of one trading day without their books; volume and amount since it began."""
 
     time_ns: Ints
     price: Floats
@@ -184,9 +184,7 @@ def _visits(plan: _Plan, rng: np.random.Generator) -> Ints:
     return rank + ahead
 
 
-def _lots(
-    volume: Ints, count: Ints, of_bar: Ints, step: Ints, rng: np.random.Generator
-) -> Ints:
+def _lots(volume: Ints, count: Ints, of_bar: Ints, step: Ints, rng: np.random.Generator) -> Ints:
     """Lots of each tick: one at least as long as there are any, the rest at random."""
     each = np.minimum(count, volume)
     weight = rng.random(len(of_bar))

@@ -149,10 +149,7 @@ class Exchange:
     def _accept(self, desk: Desk, order: Order, contract: Contract) -> None:
         book = self._book(order.symbol)
         if order.symbol not in desk.account.positions:
-            position = desk.account.hold(contract)
-            book.holders.append((desk, position))
-            if book.tick is not None:
-                desk.account.mark(position, book.tick.last_price)
+            book.holders.append((desk, desk.account.hold(contract)))
         order.exchange_order_id = f"{next(self._seqno):012d}"
         desk.account.reserve(order, order.volume_orign)
         self._change(desk, order, ACCEPTED)
@@ -179,7 +176,8 @@ class Exchange:
                     self._fill(desk, order, order.limit_price, volume, time_ns)
 
     def _fill(self, desk: Desk, order: Order, price: float, volume: int, time_ns: int) -> None:
-        commission = desk.account.fill(order, price, volume)
+        last_price = self._book(order.symbol).last_price
+        commission = desk.account.fill(order, price, volume, last_price)
         order.fills += 1
         order.volume_left -= volume
         seqno = next(self._seqno)

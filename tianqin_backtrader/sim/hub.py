@@ -88,14 +88,12 @@ class SymbolFeed:
         self._day_open = float("nan")
         self._terms: DayTerms | None = None
         self.klines: dict[int, Series] = {}
-        self.ticks = Series(0)
+        self.ticks: Series | None = None
         self.quote: Fields = {}
-        for row in market.ticks_before(contract.symbol, now_ns, LONGEST):
-            self.ticks.put(row.id, tick_fields(row.tick, self._depth))
+        self._next_id = 0
+        for row in market.ticks_before(contract.symbol, now_ns, 1):
             self._quote_of(row.tick)
             self._next_id = row.id + 1
-        if not self.ticks.rows:
-            self._next_id = 0
 
     def on_tick(self, tick: MarketTick) -> Change:
         """Publish `tick`: everything that follows from it, once for all clients."""
@@ -105,25 +103,35 @@ class SymbolFeed:
         tick_id = self._next_id + (1 if tick.after_hole else 0)
         self._next_id = tick_id + 1
         fields = tick_fields(tick, self._depth)
-        self.ticks.put(tick_id, fields)
+        if self.ticks is not None:
+            self.ticks.put(tick_id, fields)
         klines = {duration: self._grow(duration, tick) for duration in self._builders}
         return Change(self.contract.symbol, changed, tick_id, fields, klines)
 
     def series(self, duration_ns: int, now_ns: int) -> Series:
         """The serial of this duration (0: ticks), with its history when first asked for."""
         if duration_ns == 0:
+            self.ticks = self.ticks or self._open_ticks(now_ns)
             return self.ticks
         if duration_ns not in self.klines:
             self.klines[duration_ns] = self._open_series(duration_ns, now_ns)
         return self.klines[duration_ns]
 
+    def _open_ticks(self, now_ns: int) -> Series:
+        rows = self._market.ticks_before(self.contract.symbol, now_ns, LONGEST)
+        series = Series(self._next_id)
+        for row in rows:
+            series.put(row.id, tick_fields(row.tick, self._depth))
+        return series
+
     def _open_series(self, duration_ns: int, now_ns: int) -> Series:
-        symbol = self.contract.symbol
-        rows = self._market.klines_before(symbol, duration_ns, now_ns, LONGEST)
+        rows, builder = self._market.open_series(
+            self.contract.symbol, duration_ns, now_ns, LONGEST
+        )
+        self._builders[duration_ns] = builder
         series = Series(rows[0].id if rows else 0)
         for row in rows:
             series.put(row.id, kline_fields(row))
-        self._builders[duration_ns] = self._market.kline_builder(symbol, duration_ns, now_ns)
         return series
 
     def _grow(self, duration_ns: int, tick: MarketTick) -> list[tuple[int, Fields]]:
@@ -157,7 +165,7 @@ class Hub:
     def feed(self, symbol: str, now_ns: int) -> SymbolFeed | None:
         """The contract's state, its ticks flowing from now on; None where it is unknown."""
         if symbol not in self._feeds:
-            contract = self._market.contract(symbol)
+            contract = self._market.contract(symbol, self._market.calendar.trading_day_of(now_ns))
             if contract is None:
                 return None
             self._feeds[symbol] = SymbolFeed(self._market, contract, now_ns)

@@ -58,7 +58,7 @@ def day_labels(
 class KlineBuilder:
     """Grows one official series tick by tick.
 
-    last: the newest row before the first tick, None where the series begins; it is changed in place.
+    last: the newest row before the first tick, None where the series begins; changed in place.
     skips_unseen: whether the cumulative volume counts lots that traded before the record began or
     in a hole of it; such lots belong to no bar.
     """

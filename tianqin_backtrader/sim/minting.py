@@ -1,7 +1,7 @@
 """Market ticks from a day's walk: the day's highest, lowest and average, and a made-up book.
 
-The book has its best bid and ask one tick apart around the last price and seeded volumes; beyond the
-day's limits it has nothing.
+The book has its best bid and ask one tick apart around the last price and seeded volumes; beyond
+the day's limits it has nothing.
 """
 
 from __future__ import annotations

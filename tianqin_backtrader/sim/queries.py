@@ -8,6 +8,7 @@ every row is whole. graphql-core comes with TqSdk (sgqlc).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from graphql import GraphQLError, parse
@@ -21,7 +22,7 @@ __all__ = ["answer", "instrument_row"]
 Row = dict[str, Any]
 
 
-def answer(market: Market, pack: Mapping[str, Any], trading_day: str) -> Row:
+def answer(market: Market, pack: Mapping[str, Any], day: date) -> Row:
     """The value under `symbols.{query_id}` for an `ins_query` pack."""
     query, variables = str(pack.get("query", "")), pack.get("variables") or {}
     reply: Row = {"query": query}
@@ -31,22 +32,22 @@ def answer(market: Market, pack: Mapping[str, Any], trading_day: str) -> Row:
         arguments = _arguments(query, variables)
     except GraphQLError as error:
         return reply | {"error": str(error)}
-    rows = [instrument_row(market, found, trading_day) for found in _select(market, arguments)]
+    rows = [instrument_row(market, found, day) for found in _select(market, arguments, day)]
     return reply | {"result": {"multi_symbol_info": rows}}
 
 
-def instrument_row(market: Market, contract: Contract, trading_day: str) -> Row:
+def instrument_row(market: Market, contract: Contract, day: date) -> Row:
     """One row of `multi_symbol_info`, the underlying of a main contract included."""
-    row = _terms(contract, trading_day)
+    row = _terms(contract, day)
     if contract.ins_class == "CONT":
-        underlying = market.contract(contract.underlying_symbol)
+        underlying = market.contract(contract.underlying_symbol, day)
         if underlying is not None:
-            node = _terms(underlying, trading_day)
+            node = _terms(underlying, day)
             row["underlying"] = {"count": 1, "edges": [{"underlying_multiple": 1, "node": node}]}
     return row
 
 
-def _terms(contract: Contract, trading_day: str) -> Row:
+def _terms(contract: Contract, day: date) -> Row:
     row: Row = {
         "__typename": "future" if contract.ins_class == "FUTURE" else "derivative",
         "instrument_id": contract.symbol,
@@ -58,7 +59,7 @@ def _terms(contract: Contract, trading_day: str) -> Row:
         "price_tick": contract.price_tick,
         "price_decs": contract.price_decs,
         "volume_multiple": contract.volume_multiple,
-        "trading_day": trading_day,
+        "trading_day": f"{day:%Y%m%d}",
         "trading_time": contract.trading_time,
         "expired": contract.expired,
     }
@@ -108,14 +109,14 @@ _FILTERS: dict[str, Callable[[Contract, Any], bool]] = {
 }
 
 
-def _select(market: Market, arguments: Row) -> list[Contract]:
+def _select(market: Market, arguments: Row, day: date) -> list[Contract]:
     symbols = arguments.pop("instrument_id", None)
     if symbols is not None:
         symbols = [symbols] if isinstance(symbols, str) else symbols
-        found = [market.contract(symbol) for symbol in symbols if isinstance(symbol, str)]
+        found = [market.contract(symbol, day) for symbol in symbols if isinstance(symbol, str)]
         listed = [contract for contract in found if contract is not None]
     else:
-        listed = list(market.contracts())
+        listed = list(market.contracts(day))
     for name, wanted in arguments.items():
         if name in _FILTERS and wanted is not None:
             listed = [c for c in listed if _FILTERS[name](c, wanted)]

@@ -69,7 +69,7 @@ class Venue:
     def _answer(self, pack: Mapping[str, Any]) -> Fields | None:
         if not pack.get("query"):
             return None
-        return answer(self.market, pack, f"{self.tape.day:%Y%m%d}")
+        return answer(self.market, pack, self.tape.day)
 
     # ---- trading
 
@@ -123,7 +123,7 @@ class Venue:
     @property
     def idle(self) -> bool:
         """Whether no contract that somebody follows is open now."""
-        contracts = (self.market.contract(symbol) for symbol in self.tape.symbols)
+        contracts = map(self._tradable, self.tape.symbols)
         calendar, now_ns = self.market.calendar, self.tape.now_ns
         return not any(calendar.is_open(c, now_ns) for c in contracts if c is not None)
 
@@ -160,7 +160,7 @@ class Venue:
             peer.owe([_notice(self.tape.now_ns, "行情回放结束", ENDED_CODE)])
 
     def _tradable(self, symbol: str) -> Contract | None:
-        return self.market.contract(symbol)
+        return self.market.contract(symbol, self.tape.day)
 
     def _activate(self, symbol: str) -> None:
         self.tape.activate(symbol)
