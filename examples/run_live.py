@@ -182,18 +182,17 @@ def show(
         counts = (held.long.today, held.long.history, held.short.today, held.short.history)
         positions.add_row(held.symbol, *map(str, counts))
     money = broker.account()
-    account = table(
-        "Account (CNY)", "balance", "available", "margin", "closed profit", "open profit", "fees"
-    )
-    cells = (
-        money.balance,
-        money.available,
-        money.margin,
-        money.close_profit,
-        money.float_profit,
-        money.commission,
-    )
-    account.add_row(*(f"{cell:,.2f}" for cell in cells))
+    account = table("Account", "item", "CNY")
+    items = {
+        "balance": money.balance,
+        "available": money.available,
+        "margin": money.margin,
+        "closed profit": money.close_profit,
+        "open profit": money.position_profit,
+        "fees": money.commission,
+    }
+    for item, amount in items.items():
+        account.add_row(item, f"{amount:,.2f}")
     for each in (orders, trades, positions, account):
         console.print(each)
     console.print(
@@ -207,7 +206,7 @@ def show(
 def table(title: str, *columns: str) -> Table:
     made = Table(title=title, title_justify="left")
     for name in columns:
-        words = name in ("side", "status", "reason", "time", "contract")
+        words = name in ("side", "status", "reason", "time", "contract", "item")
         made.add_column(name, justify="left" if words else "right")
     return made
 

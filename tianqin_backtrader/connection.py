@@ -8,7 +8,7 @@ tree by row id, because a DataFrame that is shifted on every tick costs more tha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import urlparse
@@ -89,8 +89,8 @@ class Connection:
         self._quotes: dict[str, Any] = {}
         self._charts = 0
         self._sent = False
-        self._orders_changed: dict[str, None] = {}  # ids in order of arrival
-        self._trades_changed: dict[str, None] = {}
+        self._news: dict[str, dict[str, Any]] = {"orders": {}, "trades": {}}  # by id, as they came
+        self._seen: dict[str, dict[str, Any]] = {"orders": {}, "trades": {}}  # TqSdk's live objects
 
     # ---- life
 
@@ -155,19 +155,25 @@ class Connection:
 
     def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
         """Orders and trades that changed since the last call."""
-        orders, self._orders_changed = self._orders_changed, {}
-        trades, self._trades_changed = self._trades_changed, {}
+        news, self._news = self._news, {"orders": {}, "trades": {}}
         return (
-            [order_from(order) for order in _present(self._tree("orders"), orders)],
-            [trade_from(trade) for trade in _present(self._tree("trades"), trades)],
+            [order_from(order) for order in news["orders"].values()],
+            [trade_from(trade) for trade in news["trades"].values()],
         )
 
     def _note_trading(self) -> None:
-        """Remember what changed before TqSdk forgets it with its next update."""
+        """Remember what changed before TqSdk forgets it with its next update.
+
+        At a settlement an order's end and its removal may come in one packet: what was seen of it
+        before holds its last state, though TqSdk's tree has it no more.
+        """
         for diff in self.api._sync_diffs:
             mine = diff["trade"].get(self._key, {}) if "trade" in diff else {}
-            self._orders_changed.update(dict.fromkeys(mine.get("orders", {})))
-            self._trades_changed.update(dict.fromkeys(mine.get("trades", {})))
+            for kind, seen in self._seen.items():
+                for key in mine.get(kind, ()):
+                    found = self._tree(kind).get(key) or seen.get(key)
+                    if found is not None:
+                        seen[key] = self._news[kind][key] = found
 
     # ---- market data
 
@@ -243,7 +249,7 @@ class Connection:
     ) -> None:
         """Hand an exchange order to TqSdk; it leaves with the next `wait`. `price` None: market."""
         self._sent = True
-        self.api.insert_order(
+        self._seen["orders"][order_id] = self.api.insert_order(
             symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
         )
 
@@ -301,10 +307,6 @@ class Connection:
         self._note_trading()
         if not ready:
             raise GatewayTimeout(f"no {what} within {ANSWER_S:.0f} s")
-
-
-def _present(tree: Any, keys: Iterable[str]) -> Iterator[Any]:
-    return (tree[key] for key in keys if key in tree)
 
 
 def _account(settings: Settings) -> Any:

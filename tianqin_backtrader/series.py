@@ -56,11 +56,14 @@ class BarSeries:
         self._queue: deque[Delivery] = deque()
         self._newest_ns = -1  # start of the newest bar queued
         self.last_tick: Tick | None = None
-        self.ticks = 0
+        self.ticks = 0  # taken since the series went live
         self.finished = False
         self.stream = connection.follow(symbol, TICKS)
+        self._is_live = False
         self._load_history(history)
-        self.read()
+        self.read()  # what closes now was over before anybody could act on it: history as well
+        self._is_live = True
+        self.ticks = 0
 
     # ---- what the pump sees
 
@@ -88,8 +91,8 @@ class BarSeries:
     def read(self) -> int:
         """Take the ticks that have come; returns the newest one's time, 0 where there is none."""
         for tick, missing in self.stream.read():
-            self.last_tick = tick
             self.ticks += 1
+            self.last_tick = tick
             closed = self._builder.on_tick(tick, missing)
             if closed:
                 self._queue_built(closed)
@@ -131,7 +134,7 @@ class BarSeries:
                 self._repair()
             elif bar.start_ns > self._newest_ns:
                 self._newest_ns = bar.start_ns
-                self._queue.append(Delivery(bar, False))
+                self._queue.append(Delivery(bar, history=not self._is_live))
 
     def _repair(self) -> None:
         """Ticks were lost: take the official bars up to the one being built."""

@@ -78,7 +78,8 @@ class Product:
 T23, T01, T02 = "23:00:00", "25:00:00", "26:30:00"
 
 # exchange, code, name, price tick, decimals, multiple, price, volatility, lots a minute, margin
-# rate, # commission, of closing today, limit rate, most lots of a limit order, of a market order, ...
+# rate, commission, of closing today, limit rate, most lots of a limit and of a market order, end of
+# the night session, months, main months, lead, day sessions
 _TABLE = (
     Product("SHFE", "cu", "沪铜", 10, 0, 5, 80800, 0.17, 160, 0.09, 20.2, 40.4, 0.08, 500, 0, T01),
     Product("SHFE", "al", "沪铝", 5, 0, 5, 20800, 0.15, 220, 0.09, 3.0, 3.0, 0.08, 500, 0, T01),

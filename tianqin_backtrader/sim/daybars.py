@@ -127,7 +127,7 @@ def _plan(bars: DayBars, stretches: Sequence[Stretch], ticks_per_minute: int) ->
     count = np.maximum(wanted.sum(axis=1), np.minimum(bars.volume, pace)).astype(np.int64)
     covers = (first[:, None] < ends) & (ends <= last[:, None])
     covers[:1] &= ends == last[:1, None]  # else no tick need be there to repeat
-    closings = covers.any(axis=0)
+    closings: Bools = np.asarray(covers.any(axis=0))
     price = np.stack([bars.open, one, two, bars.close], axis=1)
     return _Plan(wanted, price, count, first, last, closings)
 
@@ -181,7 +181,8 @@ def _visits(plan: _Plan, rng: np.random.Generator) -> Ints:
     last = rank == plan.wanted.sum(axis=1)[:, None] - 1
     ahead = np.where(last, spare[:, None], (share * spare[:, None]).astype(np.int64))
     ahead[:, 0] = np.where(plan.wanted.sum(axis=1) > 1, 0, spare)
-    return rank + ahead
+    visits: Ints = rank + ahead
+    return visits
 
 
 def _lots(volume: Ints, count: Ints, of_bar: Ints, step: Ints, rng: np.random.Generator) -> Ints:

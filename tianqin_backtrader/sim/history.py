@@ -95,11 +95,13 @@ class PastKlines:
             return len(days)
         rows, used = 0, 0
         for day in reversed(days):
+            labels = self._labels(day)
             before = self._labels(self._calendar.previous_trading_day(day))
+            joined = labels[0][0] == before[-1][-1]  # one bar holds parts of both days
             used += 1
-            if rows >= count and self._labels(day)[0][0] > before[-1][-1]:
+            if rows >= count and not joined:
                 break  # a day more than needed, whose first bars know nothing of the day before
-            rows += sum(map(len, self._labels(day)))
+            rows += sum(map(len, labels)) - joined
         return used
 
     def _labels_in(self, days: Sequence[date]) -> int:

@@ -18,13 +18,6 @@ __all__ = ["Instruments", "parse_symbol"]
 Row = Mapping[str, Any]
 EXPECTED_FILE = "a JSON object of rows by symbol, or a list of rows with instrument_id"
 SYMBOL = re.compile(r"([A-Z]+)\.([A-Za-z]+)(\d{3,4})")
-# Of a product that the catalogue lacks: middling habits, its terms come from the row.
-UNKNOWN = {
-    "annual_volatility": 0.2,
-    "lots_per_minute": 300.0,
-    "margin_rate": 0.1,
-    "limit_rate": 0.08,
-}
 TERMS = {
     "price_tick": float,
     "price_decs": int,
@@ -104,9 +97,10 @@ def _overridden(product: Product, row: Row) -> Product:
 
 
 def _unknown(key: tuple[str, str], row: Row) -> Product:
+    """A product that the catalogue lacks: its terms from the row, its habits middling."""
     multiple = int(row.get("volume_multiple") or 1)
     margin = row["margin"] if _is_number(row.get("margin")) else 4000.0
-    price = margin / multiple / UNKNOWN["margin_rate"]
+    price = margin / multiple / 0.1
     tick = float(row["price_tick"])
     return Product(
         *key,
@@ -119,7 +113,10 @@ def _unknown(key: tuple[str, str], row: Row) -> Product:
         commission_close_today_cny=3.0,
         max_limit_order_volume=500,
         max_market_order_volume=0,
-        **UNKNOWN,
+        annual_volatility=0.2,
+        lots_per_minute=300.0,
+        margin_rate=0.1,
+        limit_rate=0.08,
     )
 
 

@@ -83,6 +83,7 @@ class Listing:
             ins_class="CONT",
             exchange_id="KQ",
             expire_ns=underlying.expire_ns,
+            margin_cny=underlying.margin_cny,
             trading_time=underlying.trading_time,
             underlying_symbol=underlying.symbol,
         )

@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import UnknownSymbol, WrongSetting
-from .calendar import EARLIEST_DAY, MarketCalendar, beijing_midnight_ns
+from .calendar import EARLIEST_DAY, MarketCalendar
 from .history import PastKlines, merge
 from .instruments import Instruments
 from .klines import KlineBuilder
@@ -22,8 +23,8 @@ from .listing import MAIN
 from .replay import ReplaySource
 from .seeded import HISTORY_DAYS, SeededSource
 from .source import Source
+from .span import begin_ns, end_ns
 from .values import (
-    SECOND_NS,
     Contract,
     DayTerms,
     KlineRow,
@@ -34,6 +35,7 @@ from .values import (
 __all__ = ["Market"]
 
 SEEDED_START = date(2025, 9, 16)
+CONTRACTS = 4096  # contracts of a day kept at hand
 MINTED_DAYS = 8  # contract-days of ticks kept at hand; one takes a few megabytes
 
 InstrumentRows = str | Path | Sequence[dict[str, Any]] | None
@@ -53,6 +55,7 @@ class Market:
         self._source, self._end_ns = source, end_ns
         self._first = calendar.trading_day_of(start_ns)
         self._minted: OrderedDict[tuple[str, date], list[MarketTick]] = OrderedDict()
+        self._contract = lru_cache(CONTRACTS)(self._find_contract)
         self._first_ids: dict[str, dict[date, int]] = {}
 
     @classmethod
@@ -72,14 +75,14 @@ class Market:
         file of them, that override the catalogue. Raises `WrongSetting` or `BadReplayFile`.
         """
         calendar = MarketCalendar()
-        start_ns = _begin_ns(calendar, SEEDED_START if start is None else start)
+        start_ns = begin_ns(calendar, SEEDED_START if start is None else start)
         first = calendar.trading_day_of(start_ns)
         if first < EARLIEST_DAY or calendar.index(first) <= HISTORY_DAYS:
             raise WrongSetting("start", start, "a day from 2002 on")
         source = SeededSource(
             Instruments(instruments), calendar, first, _pace(ticks_per_minute), seed
         )
-        return cls(source, calendar, start_ns, _end_ns(calendar, start_ns, end))
+        return cls(source, calendar, start_ns, end_ns(calendar, start_ns, end))
 
     @classmethod
     def replaying(
@@ -101,16 +104,18 @@ class Market:
         calendar = MarketCalendar()
         pace = _pace(ticks_per_minute)
         source = ReplaySource(files, Instruments(instruments), calendar, pace, seed)
-        start_ns = _begin_ns(calendar, source.days[0] if start is None else start)
+        start_ns = begin_ns(calendar, source.days[0] if start is None else start)
         if calendar.trading_day_of(start_ns) > source.days[-1]:
             raise WrongSetting("start", start, f"no later than the last record, {source.days[-1]}")
-        return cls(source, calendar, start_ns, _end_ns(calendar, start_ns, end))
+        return cls(source, calendar, start_ns, end_ns(calendar, start_ns, end))
 
     # ---- contracts
 
     def contract(self, symbol: str, day: date | None = None) -> Contract | None:
         """The contract as of `day` (None: the market's first); None where it is unknown."""
-        day = day or self._first
+        return self._contract(symbol, day or self._first)
+
+    def _find_contract(self, symbol: str, day: date) -> Contract | None:
         if not symbol.startswith(MAIN):
             return self._source.contract(symbol, day)
         underlying = self._source.main_contract(symbol, day)
@@ -271,30 +276,3 @@ def _pace(ticks_per_minute: int) -> int:
     if not isinstance(ticks_per_minute, int) or ticks_per_minute < 1:
         raise WrongSetting("ticks_per_minute", ticks_per_minute, "a whole number from 1 on")
     return ticks_per_minute
-
-
-def _begin_ns(calendar: MarketCalendar, start: date | datetime) -> int:
-    if isinstance(start, datetime):
-        return _moment_ns(start)
-    return calendar.begins_ns(calendar.first_trading_day(start))
-
-
-def _end_ns(calendar: MarketCalendar, start_ns: int, end: date | datetime | None) -> int | None:
-    if end is None:
-        return None
-    if isinstance(end, datetime):
-        end_ns = _moment_ns(end)
-    else:
-        end_ns = calendar.begins_ns(calendar.next_trading_day(end)) - 1
-    if end_ns <= start_ns:
-        raise WrongSetting("end", end, "a time after start")
-    return end_ns
-
-
-def _moment_ns(moment: datetime) -> int:
-    """ns since 1970 UTC; a datetime without a zone is Beijing time."""
-    if moment.tzinfo is not None:
-        return round(moment.timestamp() * 1_000_000) * 1_000
-    seconds = moment.hour * 3600 + moment.minute * 60 + moment.second
-    since_midnight_ns = seconds * SECOND_NS + moment.microsecond * 1_000
-    return beijing_midnight_ns(moment.date()) + since_midnight_ns

@@ -1,8 +1,8 @@
 """The lots that one account holds in one contract, long and short, and what they have earned.
 
-The first lots opened are the first closed (先开先平), history lots before today's, as in TqSim; TqKq
-differs: its DCE.i2605 in the real records closed today's first. On SHFE and INE the offset chooses
-the day: the resting CLOSE order of rb2701 in the real records freezes a history lot and no other.
+The first lots opened are the first closed (先开先平), history lots before today's, as in TqSim.
+TqKq differs: its DCE.i2605 in the real records closed today's lots first. On SHFE and INE the
+offset chooses the day: the resting CLOSE order of rb2701 there freezes a history lot and no other.
 """
 
 from __future__ import annotations

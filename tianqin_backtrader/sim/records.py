@@ -102,7 +102,7 @@ def _frame(path: Path) -> pd.DataFrame:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
             content = gzip.decompress(content)
-        frame = pd.read_csv(io.BytesIO(content))
+        frame = pd.read_csv(io.BytesIO(content), float_precision="round_trip")
     except (OSError, EOFError, zlib.error) as error:
         raise BadReplayFile(path, f"cannot be read ({error})", expected) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -175,7 +175,7 @@ def _ctp_ticks(path: Path, frame: pd.DataFrame) -> TickRecord:
     return _ticks(path, _symbol(path, str(codes[0])), renamed)
 
 
-def _times(path: Path, column: pd.Series[object]) -> Ints:
+def _times(path: Path, column: pd.Series) -> Ints:
     """ns since 1970 UTC, from such numbers or from Beijing time as text; strictly increasing."""
     if pd.api.types.is_numeric_dtype(column):
         if column.isna().any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 from ..errors import BadReplayFile
 from .calendar import MarketCalendar, beijing_midnight_ns
 from .daybars import DayBars
+from .days import DaySummary
 from .instruments import Instruments, parse_symbol
 from .listing import CLOSES_NS, MAIN, Listing
-from .recording import DaySummary, KlineRecording, TickRecording
+from .recording import KlineRecording
 from .records import KlineRecord, Record, read_records
 from .terms import day_terms, on_grid
+from .tick_recording import TickRecording
 from .values import Contract, DayTerms, MarketTick
 
 __all__ = ["ReplaySource"]
@@ -120,10 +122,7 @@ class ReplaySource:
             pre_open_interest=before.close_oi if before else first.open_oi,
             reaches=(today.lowest, today.highest) if today else None,
         )
-        said = recording.fixed_terms(day)
-        if "pre_open_interest" in said:
-            said["pre_open_interest"] = int(said["pre_open_interest"])
-        return replace(terms, **said)  # type: ignore[arg-type]  names and types of DayTerms
+        return _corrected(terms, recording.fixed_terms(day), recording.contract)
 
     def _summary(self, symbol: str, day: date) -> DaySummary:
         key = (symbol, day)
@@ -157,3 +156,19 @@ class ReplaySource:
 def _product(symbol: str) -> str:
     code = parse_symbol(symbol)
     return f"{code.exchange_id}.{code.product_id}" if code else symbol
+
+
+def _corrected(terms: DayTerms, said: Mapping[str, float], contract: Contract) -> DayTerms:
+    """`terms` with what the record itself says instead."""
+
+    def price(name: str, made: float) -> float:
+        return on_grid(said[name], contract) if name in said else made
+
+    return DayTerms(
+        terms.trading_day,
+        price("pre_settlement", terms.pre_settlement),
+        price("pre_close", terms.pre_close),
+        int(said.get("pre_open_interest", terms.pre_open_interest)),
+        price("upper_limit", terms.upper_limit),
+        price("lower_limit", terms.lower_limit),
+    )

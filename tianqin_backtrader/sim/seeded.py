@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 
@@ -15,12 +16,13 @@ import numpy as np
 
 from .calendar import MarketCalendar
 from .catalogue import Product
-from .daybars import Bools, DayBars, DayWalk, Floats, Ints, count_ticks, walk
+from .daybars import DayBars, DayWalk, Floats, Ints, count_ticks, walk
 from .instruments import Instruments
 from .klines import day_labels
 from .listing import MAIN, Listing, months_between
 from .minting import mint
 from .seeds import generator, unit
+from .shape import begins_stretch, shape_minutes
 from .terms import day_terms
 from .values import MINUTE_NS, Contract, DayTerms, MarketTick, Stretch
 
@@ -68,7 +70,17 @@ class SeededSource:
     # ---- contracts
 
     def contract(self, symbol: str, day: date) -> Contract | None:
-        return self._listing.contract(symbol, day)
+        """The contract with the margin of the price level before `day`."""
+        contract = self._listing.contract(symbol, day)
+        if contract is None:
+            return None
+        product = self._products[contract.exchange_id, contract.product_id]
+        if product.margin_cny is not None:
+            return contract
+        before = self._calendar.previous_trading_day(day)
+        price = self._close_steps(contract, product, before) * contract.price_tick
+        margin = price * contract.volume_multiple * product.margin_rate
+        return replace(contract, margin_cny=round(margin, 2))
 
     def main(self, product_symbol: str, underlying: Contract) -> Contract | None:
         product = self._products.get(_key(product_symbol))
@@ -188,12 +200,14 @@ class SeededSource:
         path = self._path(product.key, day, len(labels))
         steps = self._steps(contract, product, path)
         before = self._close_steps(contract, product, self._calendar.previous_trading_day(day))
-        columns = _shape(steps, before, volume, _begins(labels, stretches), rng)
+        columns = shape_minutes(steps, before, volume, begins_stretch(labels, stretches), rng)
         tick, decs = contract.price_tick, contract.price_decs
-        prices = [np.round(column * tick, decs) for column in columns]
+        opened, high, low, close = (np.round(column * tick, decs) for column in columns)
         open_oi, close_oi = self._interest(contract, product, day, volume)
         holes = np.zeros(len(labels), bool)
-        return DayBars(day, MINUTE_NS, labels, *prices, volume, open_oi, close_oi, holes)
+        return DayBars(
+            day, MINUTE_NS, labels, opened, high, low, close, volume, open_oi, close_oi, holes
+        )
 
     def _steps(self, contract: Contract, product: Product, levels: Floats) -> Ints:
         """Prices of the contract in ticks, at these levels of its product."""
@@ -254,36 +268,6 @@ class SeededSource:
         lots = product.lots_per_minute * 400 * self._liquidity(contract, day)
         drift = 1 + 0.06 * unit(self._seed, contract.symbol + "/interest", day.toordinal())
         return round(lots * drift)
-
-
-def _begins(labels: Ints, stretches: Sequence[Stretch]) -> Bools:
-    begins: Bools = np.isin(labels, [start for start, _ in stretches])
-    return begins
-
-
-def _shape(
-    path: Ints, before: int, volume: Ints, begins: Bools, rng: np.random.Generator
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """Open, high, low and close of each minute in ticks, by the rules of the official klines.
-
-    path: the day's open, then where each minute closes if it trades; before: the last close.
-    """
-    traded = volume > 0
-    latest = np.maximum.accumulate(np.where(traded, np.arange(1, len(path)), 0))
-    close = np.concatenate(([before], path[1:]))[latest]
-    carried = np.concatenate(([before], close[:-1]))
-    first = np.flatnonzero(traded)[0]
-    fresh = traded & begins
-    fresh[first] = True
-    opened = np.where(fresh, carried + rng.integers(-1, 2, len(volume)), carried)
-    opened[first] = path[first]
-    opened = np.where(fresh & (volume == 1), close, opened)
-    noise = rng.poisson(0.7, (2, len(volume))) * (volume >= 4)
-    top, bottom = path.max(), path.min()
-    highest, lowest = np.maximum(opened, close), np.minimum(opened, close)
-    high = np.maximum(np.minimum(highest + noise[0], top), highest)
-    low = np.minimum(np.maximum(lowest - noise[1], bottom), lowest)
-    return opened, high, low, close
 
 
 def _key(product: str) -> tuple[str, str]:
