@@ -158,7 +158,7 @@ def test_lack_of_money_is_margin_with_the_exchanges_reason() -> None:
 
 def test_lots_of_yesterday_become_history_and_resting_orders_end_with_the_day() -> None:
     def rest(strategy: Any) -> None:
-        strategy.buy(size=1, exectype=bt.Order.Limit, price=strategy.data.close[0] - 500)
+        strategy.buy(size=1, exectype=bt.Order.Limit, price=strategy.data.close[0] - 4_000)
 
     act = script((2, lambda s: s.buy(size=1)), (5, rest))
     seen, broker = run(LocalExchange(end=NEXT), CU, act, 5)

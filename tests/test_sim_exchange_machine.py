@@ -246,13 +246,15 @@ class TwoClients(RuleBasedStateMachine):
         self.offered.clear()
         self.finished.clear()
         self.listen()
+        for heard in self.heard.values():  # a new day: clients keep the old one, pictures do not
+            assert all(order["status"] == "FINISHED" for order in heard["orders"].values())
+            heard["orders"], heard["trades"] = {}, {}
 
     def listen(self) -> None:
         for user in USERS:
             for change in self.floor.exchange.take_changes(user):
                 for trade in change.get("trades", {}).values():
-                    if trade is not None:
-                        self.hear_trade(user, trade)
+                    self.hear_trade(user, trade)
                 merge(self.heard[user], change)
 
     def hear_trade(self, user: str, trade: dict[str, Any]) -> None:

@@ -40,6 +40,10 @@ class Pump:
 
     def add(self, series: BarSeries) -> None:
         """Let `series` have its ticks from now on."""
+        if series.last_tick is not None:
+            self._clock.observe(series.last_tick.time_ns)
+            series.close_until(self._clock.exchange_ns - self._grace_ns)
+        series.go_live()
         self._series.append(series)
 
     def new_cycle(self) -> None:

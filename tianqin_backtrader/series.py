@@ -60,10 +60,9 @@ class BarSeries:
         self.finished = False
         self.stream = connection.follow(symbol, TICKS)
         self._is_live = False
+        self._wanted = history
         self._load_history(history)
-        self.read()  # what closes now was over before anybody could act on it: history as well
-        self._is_live = True
-        self.ticks = 0
+        self.read()
 
     # ---- what the pump sees
 
@@ -108,6 +107,13 @@ class BarSeries:
         if not self.finished and span and tick and tick.time_ns > span.after_ns:
             self.close_until(span.end_ns)
         self.finished = True
+
+    def go_live(self) -> None:
+        """From here on bars are news; what has closed before was over when the feed began."""
+        while len(self._queue) > self._wanted:
+            self._queue.popleft()
+        self._is_live = True
+        self.ticks = 0
 
     def pop(self) -> Delivery | None:
         """The oldest bar waiting."""

@@ -27,7 +27,6 @@ class Desk:
         self._restarted = False
         self._changed_orders: dict[str, Order] = {}
         self._new_trades: list[Trade] = []
-        self._gone: dict[str, list[str]] = {}
         self._changed_positions: set[str] = set()
         self._has_changes = False
 
@@ -63,11 +62,13 @@ class Desk:
         self._has_changes = True
 
     def begin_day(self, day: date) -> None:
-        """A trading day begins: yesterday's orders and trades leave the picture."""
+        """A trading day begins: the picture of a later login has no orders and trades yet.
+
+        They are not deleted at clients that are connected: TqSdk 3.10 cannot bear it
+        (`DataExtension._generate_ext_diff` reads each changed trade back).
+        """
         self.trading_day = day
         self._restarted = self._has_changes = True
-        self._gone.setdefault("orders", []).extend(self.orders)
-        self._gone.setdefault("trades", []).extend(self._trades)
         self._changed_positions |= self.account.positions.keys()
         self.orders, self._trades = {}, {}
 
@@ -78,13 +79,12 @@ class Desk:
         return taken
 
     def take_changes(self) -> list[dict[str, Any]]:
-        """Orders before their trades, as CTP sends them; what left; then positions and money."""
+        """Orders before their trades, as CTP sends them; then positions and money."""
         if not self._has_changes:
             return []
         changes: list[dict[str, Any]] = [{"session": self._session()}] if self._restarted else []
         changes += [{"orders": {o.order_id: o.picture()}} for o in self._changed_orders.values()]
         changes += [{"trades": {t.trade_id: t.picture()}} for t in self._new_trades]
-        changes += [{name: dict.fromkeys(ids)} for name, ids in self._gone.items() if ids]
         changes += self._position_changes()
         changes.append({"accounts": {"CNY": self.account.picture()}})
         self._forget_changes()
@@ -108,7 +108,7 @@ class Desk:
         return [{"positions": _pictures(changed)}] if changed else []
 
     def _forget_changes(self) -> None:
-        self._changed_orders, self._new_trades, self._gone = {}, [], {}
+        self._changed_orders, self._new_trades = {}, []
         self._changed_positions = set()
         self._restarted = self._has_changes = False
 

@@ -60,7 +60,7 @@ class Exchange:
         return self._desks[user_id].picture()
 
     def take_changes(self, user_id: str) -> list[dict[str, Any]]:
-        """Diffs under `trade.{user_id}` since the last call; whole objects, None for what left."""
+        """Diffs under `trade.{user_id}` since the last call; whole objects."""
         desk = self._desks.get(user_id)
         return [] if desk is None else desk.take_changes()
 
