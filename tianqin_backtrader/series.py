@@ -143,15 +143,24 @@ class BarSeries:
                 self._queue.append(Delivery(bar, history=not self._is_live))
 
     def _repair(self) -> None:
-        """Ticks were lost: take the official bars up to the one being built."""
+        """Ticks were lost: take the official bars up to the one being built.
+
+        The last of them is news all the same when it ended only now.
+        """
         span = self._builder.span
-        until_ns = NEVER_NS if span is None or self.finished else span.start_ns
+        until_ns = NEVER_NS if span is None else span.start_ns
         rows = self._connection.history(self._symbol, self._duration_s, REPAIR)
         for row in rows:
             if self._newest_ns < int(row["datetime"]) < until_ns:
                 bar = self._bar(row)
                 self._newest_ns = bar.start_ns
-                self._queue.append(Delivery(bar, True))
+                old = not self._is_live or self._next_start_ns(bar) != until_ns
+                self._queue.append(Delivery(bar, old))
+
+    def _next_start_ns(self, bar: Bar) -> int:
+        duration_ns = self._duration_s * SECOND_NS
+        span = self._sessions.span_of_label(bar.start_ns, duration_ns)
+        return self._sessions.next_span(span, duration_ns).start_ns
 
     def _bar(self, row: Kline) -> Bar:
         span = self._sessions.span_of_label(int(row["datetime"]), self._duration_s * SECOND_NS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from .diff import Fields
 from .hub import LONGEST, Change, Hub, Series, SymbolFeed
+from .values import DAY_NS, SECOND_NS
 
 __all__ = ["Subscriptions"]
 
@@ -59,11 +60,11 @@ class Subscriptions:
         chart_id = str(pack.get("chart_id", ""))
         symbols = [symbol for symbol in str(pack.get("ins_list", "")).split(",") if symbol]
         feeds = [feed for symbol in symbols if (feed := self._hub.feed(symbol, now_ns))]
-        if not symbols or len(feeds) != len(symbols):
+        duration = pack.get("duration")
+        if not symbols or len(feeds) != len(symbols) or not _is_duration(duration):
             self._charts.pop(chart_id, None)
             return [{"charts": {chart_id: None}}]
         state = {key: value for key, value in pack.items() if key != "_path"}
-        duration = _whole(pack.get("duration"), 0)
         width = min(max(_whole(pack.get("view_width"), 1), 1), LONGEST)
         chart = Chart(chart_id, state, feeds, duration, width)
         self._charts[chart_id] = chart
@@ -96,6 +97,13 @@ class Subscriptions:
                 continue
             data = _serial(diff, symbol, moved.duration_ns).setdefault("data", {})
             data.update((str(old), None) for old in range(left_id, moved.left_id))
+
+
+def _is_duration(value: Any) -> TypeGuard[int]:
+    """0 for ticks, whole seconds up to a day, or whole days: what TqSdk asks for."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 28 * DAY_NS:
+        return False
+    return value % (SECOND_NS if value <= DAY_NS else DAY_NS) == 0
 
 
 def _whole(value: Any, default: int) -> int:

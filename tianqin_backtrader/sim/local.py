@@ -92,6 +92,7 @@ class LocalExchange:
         if self._control is not None:
             self._call(self._control.stop())
         self._call(self._gateway.stop())
+        self._call(_cancel_the_rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()
@@ -205,3 +206,11 @@ class LocalExchange:
             what.close()
             raise WrongSetting("LocalExchange", "not started", "start() before this call")
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(timeout=30)
+
+
+async def _cancel_the_rest() -> None:
+    """End what still runs in the loop: connections of the control socket."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
