@@ -326,5 +326,8 @@ def test_control_socket_obeys_and_refuses_rubbish() -> None:
                 connect(exchange, TqSim())
             for line in ("rubbish", "[]", "{}", '{"do":"fly"}', '{"do":"drop","side":"x"}'):
                 assert ask(line)["ok"] is False
-            for line in ('{"do":"drop","side":"md","seconds":"x"}', '{"do":"spoil","side":"md","fly":1}'):
+            for line in (
+                '{"do":"drop","side":"md","seconds":"x"}',
+                '{"do":"spoil","side":"md","fly":1}',
+            ):
                 assert ask(line)["ok"] is False

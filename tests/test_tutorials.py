@@ -27,11 +27,11 @@ PROGRAMS = {
     "t30": "新K线",  # ticks and klines, live
     "t40": "可用资金",  # an order, its account and position
     "t41": "已平今",  # open two lots, close them today
-    "t53": "KQ.m@SHFE.au",  # contract queries
-    "t54": "DCE.jd",  # main contracts
-    "t70": "市价平仓",  # market orders on moving averages
-    "t71": "目标持仓",  # TargetPosTask
-    "t72": "目标持仓",  # TargetPosTask on SHFE: close today, close history, open
+    "t52": "KQ.m@SHFE.au",  # contract queries
+    "t53": "DCE.jd",  # main contracts
+    "t60": "市价平仓",  # market orders on a moving average of 10 s klines
+    "t70": "全部成交",  # TargetPosTask on a moving average
+    "t71": "全部成交",  # TargetPosTask on SHFE: close today, close history, open
     "t80": "当前价差",  # two contracts
     "t92": "http://127.0.0.1",  # the web chart
     "t94": "http://127.0.0.1",  # two klines on one chart

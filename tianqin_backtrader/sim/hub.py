@@ -125,9 +125,7 @@ class SymbolFeed:
         return series
 
     def _open_series(self, duration_ns: int, now_ns: int) -> Series:
-        rows, builder = self._market.open_series(
-            self.contract.symbol, duration_ns, now_ns, LONGEST
-        )
+        rows, builder = self._market.open_series(self.contract.symbol, duration_ns, now_ns, LONGEST)
         self._builders[duration_ns] = builder
         series = Series(rows[0].id if rows else 0)
         for row in rows:
