@@ -3,9 +3,9 @@
     python benchmarks/replay.py [--records DIR] [--days N]
 
 For each record the whole replay runs twice in this process: through a raw TqApi loop (quote and
-tick serial, nothing else), and through the real TqApi, `TqStore` and Cerebro. Prints how many bars equal
-the record in open, high, low, close, volume and open interest, and both rates in ticks per second,
-counted from the moment the subscriptions stand to the end of the records.
+tick serial, nothing else), and through the real TqApi, `TqStore` and Cerebro. Prints how many bars
+equal the record in open, high, low, close, volume and open interest, and both rates in ticks per
+second, counted from the moment the subscriptions stand to the end of the records.
 """
 
 from __future__ import annotations

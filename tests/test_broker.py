@@ -57,7 +57,7 @@ def test_turning_over_closes_first_and_opens_the_rest() -> None:
     seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
     held = broker.get_account_position(CU)
     assert (held.long.total, held.short.total) == (1, 0)
-    turned = [bit for bit in seen.orders[-1].executed.exbits]
+    turned = list(seen.orders[-1].executed.exbits)
     assert sum(bit.closed for bit in turned) == 2
     assert sum(bit.opened for bit in turned) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -200,8 +201,6 @@ async def bare(exchange: LocalExchange, *packs: dict[str, Any]) -> list[dict[str
 
 
 def test_one_rtn_data_for_each_peek_message(exchange: LocalExchange) -> None:
-    import asyncio
-
     subscribe = {"aid": "subscribe_quote", "ins_list": CU}
     peek = {"aid": "peek_message"}
     assert asyncio.run(bare(exchange, subscribe)) == []
@@ -211,14 +210,22 @@ def test_one_rtn_data_for_each_peek_message(exchange: LocalExchange) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["no json", "[]", "{}", '{"aid":"fly"}', '{"aid":"set_chart"}', '{"aid":"ins_query"}']
-    + ['{"aid":"ins_query","query_id":"q","query":"query {"}', '{"aid":"subscribe_quote"}']
-    + ['{"aid":"set_chart","chart_id":"c","ins_list":"SHFE.cu2511","duration":-5,"view_width":"x"}']
-    + ['{"aid":"set_chart","chart_id":"c","ins_list":"SHFE.cu2511","duration":1,"view_width":5}'],
+    [
+        "no json",
+        "[]",
+        "{}",
+        '{"aid":"fly"}',
+        '{"aid":"set_chart"}',
+        '{"aid":"ins_query"}',
+        '{"aid":"subscribe_quote"}',
+        '{"aid":"ins_query","query_id":"q","query":"query {"}',
+        '{"aid":"set_chart","chart_id":"c","ins_list":"SHFE.cu2511","duration":-5,"view_width":"x"}',
+        '{"aid":"set_chart","chart_id":"c","ins_list":"SHFE.cu2511","duration":1,"view_width":5}',
+        '{"aid":"req_login"}',
+        '{"aid":"insert_order","volume":"many"}',
+    ],
 )
 def test_rubbish_on_a_socket_hurts_nobody(text: str, exchange: LocalExchange) -> None:
-    import asyncio
-
     async def send() -> None:
         async with ClientSession() as session:
             for url in (exchange.md_url, exchange.td_url):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
+from urllib.parse import urlparse
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,7 +16,7 @@ from .errors import MissingCredentials, WrongMode, WrongSetting
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-__all__ = ["MODES", "Mode", "Settings", "load_settings"]
+__all__ = ["MODES", "Mode", "Settings", "bypass_proxy", "environment", "load_settings"]
 
 _NEEDS: dict[Mode, tuple[str, ...]] = {
     "demo": (),
@@ -71,3 +75,29 @@ def _readable(error: ValidationError) -> WrongSetting:
         return WrongMode(first["input"], MODES)
     secret = "password" in name
     return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])
+
+
+@contextmanager
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable while TqAuth reads it, which is at its construction only."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
+
+
+def bypass_proxy(*urls: str | None) -> None:
+    """Keep loopback out of a proxy that the environment names: requests and websockets obey it."""
+    hosts = {urlparse(url).hostname for url in urls if url}
+    local = hosts & {"127.0.0.1", "localhost"}
+    for name in ("NO_PROXY", "no_proxy"):
+        listed = [part for part in os.environ.get(name, "").split(",") if part]
+        missing = [host for host in sorted(filter(None, local)) if host not in listed]
+        if missing:
+            os.environ[name] = ",".join(listed + missing)

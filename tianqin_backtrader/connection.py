@@ -7,11 +7,8 @@ tree by row id, because a DataFrame that is shifted on every tick costs more tha
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlparse
 
 import requests
 from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
@@ -19,7 +16,7 @@ from tqsdk.diff import _get_obj
 from tqsdk.exceptions import TqTimeoutError
 
 from .clock import now_s
-from .config import Settings
+from .config import Settings, bypass_proxy, environment
 from .errors import GatewayTimeout, LoginRefused, NotStarted, UnknownSymbol
 from .model import (
     Account,
@@ -28,17 +25,16 @@ from .model import (
     Instrument,
     Offset,
     OrderPicture,
-    Tick,
     Trade,
     account_from,
     instrument_from,
     order_from,
     position_from,
-    tick_from,
     trade_from,
 )
+from .stream import TickStream
 
-__all__ = ["Connection", "Kline", "TickStream"]
+__all__ = ["Connection", "Kline"]
 
 ENDED_CODE = 2026000001  # notice of the embedded exchange: its records are over
 ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
@@ -49,33 +45,6 @@ KNOWN = (
 )
 
 Kline = Mapping[str, Any]  # datetime (ns, start), open, high, low, close, volume, open_oi, close_oi
-
-
-class TickStream:
-    """Follows one contract's tick serial by id, so that no tick is lost between two looks."""
-
-    def __init__(self, symbol: str, serial: Mapping[str, Any], first_id: int) -> None:
-        self.symbol = symbol
-        self._serial = serial
-        self._next_id = first_id
-
-    @property
-    def waiting(self) -> bool:
-        """Whether ticks have come since the last `read`."""
-        return int(self._serial.get("last_id", -1)) >= self._next_id
-
-    def read(self) -> Iterator[tuple[Tick, bool]]:
-        """New ticks in order; True beside a tick before which others are missing for good."""
-        last_id, data = int(self._serial.get("last_id", -1)), self._serial.get("data", {})
-        missing = False
-        for tick_id in range(self._next_id, last_id + 1):
-            row = data.get(str(tick_id))
-            if row is None:
-                missing = True
-                continue
-            yield tick_from(tick_id, row), missing
-            missing = False
-        self._next_id = max(self._next_id, last_id + 1)
 
 
 class Connection:
@@ -100,7 +69,7 @@ class Connection:
         Raises `LoginRefused` (mend the credentials) or `GatewayTimeout` (try again).
         """
         settings = self._settings
-        _bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
+        bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
         self._account = _account(settings)
         try:
             self._api = TqApi(
@@ -325,31 +294,5 @@ def _account(settings: Settings) -> Any:
 
 def _auth(settings: Settings) -> TqAuth:
     user, password = settings.user or "demo", settings.password
-    with _environment("TQ_AUTH_URL", settings.auth_url):
+    with environment("TQ_AUTH_URL", settings.auth_url):
         return TqAuth(user, password.get_secret_value() if password else "demo")
-
-
-@contextmanager
-def _environment(name: str, value: str | None) -> Iterator[None]:
-    """Set a variable while TqAuth reads it, which is at its construction only."""
-    before = os.environ.get(name)
-    if value is not None:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        if value is not None:
-            os.environ.pop(name)
-            if before is not None:
-                os.environ[name] = before
-
-
-def _bypass_proxy(*urls: str | None) -> None:
-    """Keep loopback out of a proxy that the environment names: requests and websockets obey it."""
-    hosts = {urlparse(url).hostname for url in urls if url}
-    local = hosts & {"127.0.0.1", "localhost"}
-    for name in ("NO_PROXY", "no_proxy"):
-        listed = [part for part in os.environ.get(name, "").split(",") if part]
-        missing = [host for host in sorted(filter(None, local)) if host not in listed]
-        if missing:
-            os.environ[name] = ",".join(listed + missing)

@@ -1,0 +1,37 @@
+"""Follows one contract's tick serial by id. Pure: the serial is TqSdk's tree, passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .model import Tick, tick_from
+
+__all__ = ["TickStream"]
+
+
+class TickStream:
+    """Follows one contract's tick serial by id, so that no tick is lost between two looks."""
+
+    def __init__(self, symbol: str, serial: Mapping[str, Any], first_id: int) -> None:
+        self.symbol = symbol
+        self._serial = serial
+        self._next_id = first_id
+
+    @property
+    def waiting(self) -> bool:
+        """Whether ticks have come since the last `read`."""
+        return int(self._serial.get("last_id", -1)) >= self._next_id
+
+    def read(self) -> Iterator[tuple[Tick, bool]]:
+        """New ticks in order; True beside a tick before which others are missing for good."""
+        last_id, data = int(self._serial.get("last_id", -1)), self._serial.get("data", {})
+        missing = False
+        for tick_id in range(self._next_id, last_id + 1):
+            row = data.get(str(tick_id))
+            if row is None:
+                missing = True
+                continue
+            yield tick_from(tick_id, row), missing
+            missing = False
+        self._next_id = max(self._next_id, last_id + 1)
