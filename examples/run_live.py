@@ -14,7 +14,7 @@ import argparse
 import json
 import signal
 import sys
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from rich.table import Table
 from strategy import DualMovingAverage
 
 from tianqin_backtrader import LocalExchange, TqBroker, TqData, TqStore
+from tianqin_backtrader.calendar import shanghai_calendar
 from tianqin_backtrader.errors import TianqinError, WrongSetting
 
 SYMBOL = "SHFE.cu2511"
@@ -92,9 +93,9 @@ def exchange(options: argparse.Namespace) -> LocalExchange | None:
         return LocalExchange(replay=[options.replay], speed=speed)
     if options.days < 1:
         raise WrongSetting("--days", options.days, "a whole number of trading days, at least 1")
-    last = FIRST_DAY
+    last, calendar = FIRST_DAY, shanghai_calendar()
     for _ in range(options.days - 1):
-        last += timedelta(days=3 if last.weekday() == 4 else 1)
+        last = calendar.next_day(last)
     return LocalExchange(start=FIRST_DAY, end=last, speed=speed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import backtrader as bt
@@ -16,6 +16,7 @@ from tianqin_backtrader.errors import BadPrice, BadVolume, InvalidOrder, NotStar
 
 CU, M, IF = "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
 DAY = date(2025, 9, 16)
+EVENING = datetime(2025, 9, 15, 21, 45)  # noqa: DTZ001  Beijing time
 NEXT = date(2025, 9, 17)
 Act = Callable[[Any], None]
 
@@ -54,7 +55,7 @@ def test_market_order_is_submitted_accepted_completed(symbol: str) -> None:
 def test_turning_over_closes_first_and_opens_the_rest() -> None:
     """Going from -2 to +1 opened 3 in a predecessor."""
     act = script((2, lambda s: s.sell(size=2)), (5, lambda s: s.buy(size=3)))
-    seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     held = broker.get_account_position(CU)
     assert (held.long.total, held.short.total) == (1, 0)
     turned = list(seen.orders[-1].executed.exbits)
@@ -64,7 +65,7 @@ def test_turning_over_closes_first_and_opens_the_rest() -> None:
 
 def test_notify_trade_opens_and_closes_with_profit_by_the_multiplier() -> None:
     act = script((2, lambda s: s.buy(size=2)), (30, lambda s: s.close()))
-    seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     opened, closed = seen.trades[0], seen.trades[-1]
     assert opened.isopen
     assert closed.isclosed
@@ -104,7 +105,7 @@ def test_limit_order_rests_and_a_cancel_ends_it() -> None:
         orders.append(strategy.buy(size=1, exectype=bt.Order.Limit, price=price))
 
     act = script((2, place), (5, lambda s: s.cancel(orders[0])))
-    seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     assert story(seen.orders) == [(1, "Submitted"), (1, "Accepted"), (1, "Canceled")]
     assert broker.positions() == {}
     assert broker.account().frozen_margin == 0
@@ -121,7 +122,7 @@ def test_a_resting_close_freezes_lots_and_the_next_close_respects_it() -> None:
         (5, lambda s: s.broker.sell_close(s.data, 2, price=s.data.close[0] + 500)),
         (8, too_many),
     )
-    seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     assert broker.get_account_position(CU).long.total == 2
     assert story(seen.orders)[-1] == (3, "Completed")
 
@@ -133,7 +134,7 @@ def test_two_closes_in_one_bar_do_not_close_the_same_lots_twice() -> None:
             strategy.broker.sell_close(strategy.data, 1)
 
     act = script((2, lambda s: s.buy(size=2)), (5, twice))
-    seen, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     assert broker.positions() == {}
     assert not [o for o in seen.orders if o.status == bt.Order.Rejected]
 
@@ -142,14 +143,14 @@ def test_locked_sides_are_both_told() -> None:
     act = script(
         (2, lambda s: s.broker.buy_open(s.data, 2)), (4, lambda s: s.broker.sell_open(CU, 1))
     )
-    _, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    _, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     held = broker.get_account_position(CU)
     assert (held.long.total, held.short.total, held.net) == (2, 1, 1)
 
 
 def test_lack_of_money_is_margin_with_the_exchanges_reason() -> None:
     seen, broker = run(
-        LocalExchange(end=DAY, balance_cny=1_000.0), CU, script((2, lambda s: s.buy(size=1))), 5
+        LocalExchange(end=EVENING, balance_cny=1_000.0), CU, script((2, lambda s: s.buy(size=1))), 5
     )
     assert story(seen.orders) == [(1, "Submitted"), (1, "Margin")]
     assert "资金不足" in seen.orders[-1].info.reason
@@ -170,7 +171,7 @@ def test_lots_of_yesterday_become_history_and_resting_orders_end_with_the_day() 
 def test_partial_fills_are_not_counted_as_cumulative() -> None:
     """More lots than the book shows: several trades, each executed once."""
     act = script((3, lambda s: s.buy(size=400)))
-    seen, broker = run(LocalExchange(end=DAY, balance_cny=1e9), M, act, 5)
+    seen, broker = run(LocalExchange(end=EVENING, balance_cny=1e9), M, act, 5)
     partial = [o for o in seen.orders if o.status == bt.Order.Partial]
     bits = list(seen.orders[-1].executed.exbits)
     assert len(bits) == len(partial) + (seen.orders[-1].status == bt.Order.Completed)
@@ -188,7 +189,7 @@ def test_nothing_is_sent_on_history() -> None:
             if len(self) == 1:
                 self.buy(size=1)
 
-    with TqStore(exchange=LocalExchange(end=DAY)) as store:
+    with TqStore(exchange=LocalExchange(end=EVENING)) as store:
         cerebro = bt.Cerebro(quicknotify=True, stdstats=False)
         broker = store.getbroker()
         cerebro.setbroker(broker)
@@ -206,7 +207,7 @@ def test_bad_volume_raises_and_sends_nothing(size: Any) -> None:
         with pytest.raises(BadVolume, match="lots"):
             strategy.broker.buy_open(strategy.data, size)
 
-    seen, broker = run(LocalExchange(end=DAY), CU, script((2, bad)), 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, script((2, bad)), 5)
     assert seen.orders == []
     assert broker.account().balance == 10_000_000
 
@@ -217,7 +218,7 @@ def test_bad_price_raises_and_sends_nothing(price: Any) -> None:
         with pytest.raises(BadPrice, match=str(price)):
             strategy.buy(size=1, exectype=bt.Order.Limit, price=price)
 
-    seen, _ = run(LocalExchange(end=DAY), CU, script((2, bad)), 5)
+    seen, _ = run(LocalExchange(end=EVENING), CU, script((2, bad)), 5)
     assert seen.orders == []
 
 
@@ -225,7 +226,7 @@ def test_price_beyond_the_limits_is_rejected_with_the_limit() -> None:
     def beyond(strategy: Any) -> None:
         strategy.buy(size=1, exectype=bt.Order.Limit, price=1_000_000)
 
-    seen, _ = run(LocalExchange(end=DAY), CU, script((2, beyond)), 5)
+    seen, _ = run(LocalExchange(end=EVENING), CU, script((2, beyond)), 5)
     assert story(seen.orders) == [(1, "Rejected")]
     assert "upper limit" in seen.orders[0].info.reason
 
@@ -244,7 +245,7 @@ def test_what_cannot_be_sent_yet_raises(options: dict[str, Any]) -> None:
         with pytest.raises(InvalidOrder):
             strategy.buy(size=1, **options)
 
-    seen, _ = run(LocalExchange(end=DAY), CU, script((2, bad)), 5)
+    seen, _ = run(LocalExchange(end=EVENING), CU, script((2, bad)), 5)
     assert seen.orders == []
 
 
@@ -255,7 +256,7 @@ def test_halted_broker_rejects_orders_and_resumes() -> None:
         strategy.broker.resume()
         strategy.buy(size=1)
 
-    seen, broker = run(LocalExchange(end=DAY), CU, script((2, halted)), 5)
+    seen, broker = run(LocalExchange(end=EVENING), CU, script((2, halted)), 5)
     assert story(seen.orders)[0] == (1, "Rejected")
     assert seen.orders[0].info.reason == "checking something"
     assert broker.get_account_position(CU).net == 1
@@ -272,7 +273,7 @@ def test_flatten_and_cancel_all_leave_nothing() -> None:
         (7, lambda s: s.broker.cancel_all()),
         (8, lambda s: s.broker.flatten()),
     )
-    _, broker = run(LocalExchange(end=DAY), CU, act, 5)
+    _, broker = run(LocalExchange(end=EVENING), CU, act, 5)
     assert broker.positions() == {}
     assert broker.account().margin == 0
 
@@ -287,6 +288,6 @@ def test_orders_without_a_session_say_so() -> None:
 
 def test_main_contract_trades_its_underlying() -> None:
     act = script((2, lambda s: s.buy(size=1)))
-    seen, broker = run(LocalExchange(end=DAY), "KQ.m@SHFE.cu", act, 5)
+    seen, broker = run(LocalExchange(end=EVENING), "KQ.m@SHFE.cu", act, 5)
     assert story(seen.orders)[-1] == (1, "Completed")
     assert [symbol[:7] for symbol in broker.positions()] == ["SHFE.cu"]

@@ -238,6 +238,8 @@ class TqBroker(bt.broker.BrokerBase):
         """Why the moment forbids the order; empty when it does not."""
         if self._halted:
             return self._halted
+        if self._store.connection.trading_is_down:
+            return "the trading connection is lost: nothing was sent"
         if data.history_phase:
             return f"{data.symbol} still delivers history: nothing is sent on old prices"
         return beyond_limits(request)

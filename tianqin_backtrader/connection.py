@@ -7,6 +7,7 @@ tree by row id, because a DataFrame that is shifted on every tick costs more tha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -30,11 +31,13 @@ from .model import (
     instrument_from,
     order_from,
     position_from,
-    trade_from,
 )
+from .news import TradingNews
 from .stream import TickStream
 
 __all__ = ["Connection", "Kline"]
+
+logger = logging.getLogger(__name__)
 
 ENDED_CODE = 2026000001  # notice of the embedded exchange: its records are over
 ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
@@ -58,8 +61,7 @@ class Connection:
         self._quotes: dict[str, Any] = {}
         self._charts = 0
         self._sent = False
-        self._news: dict[str, dict[str, Any]] = {"orders": {}, "trades": {}}  # by id, as they came
-        self._seen: dict[str, dict[str, Any]] = {"orders": {}, "trades": {}}  # TqSdk's live objects
+        self._news = TradingNews()
 
     # ---- life
 
@@ -87,8 +89,12 @@ class Connection:
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
         api, self._api = self._api, None
-        if api is not None:
+        if api is None:
+            return
+        try:
             api.close()
+        except Exception:
+            logger.warning("TqSdk did not close cleanly", exc_info=True)
 
     @property
     def is_open(self) -> bool:
@@ -108,7 +114,7 @@ class Connection:
         self._sent = False
         arrived = bool(self.api.wait_update(deadline=deadline_s))
         if arrived:
-            self._note_trading()
+            self._note_news()
         return arrived
 
     @property
@@ -124,25 +130,17 @@ class Connection:
 
     def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
         """Orders and trades that changed since the last call."""
-        news, self._news = self._news, {"orders": {}, "trades": {}}
-        return (
-            [order_from(order) for order in news["orders"].values()],
-            [trade_from(trade) for trade in news["trades"].values()],
+        return self._news.take()
+
+    @property
+    def trading_is_down(self) -> bool:
+        """Whether a trading socket is lost: what is sent now could vanish without an answer."""
+        return self._news.connection_is_lost
+
+    def _note_news(self) -> None:
+        self._news.note(
+            self.api._sync_diffs, self._key, _get_obj(self.api._data, ["trade", self._key])
         )
-
-    def _note_trading(self) -> None:
-        """Remember what changed before TqSdk forgets it with its next update.
-
-        At a settlement an order's end and its removal may come in one packet: what was seen of it
-        before holds its last state, though TqSdk's tree has it no more.
-        """
-        for diff in self.api._sync_diffs:
-            mine = diff["trade"].get(self._key, {}) if "trade" in diff else {}
-            for kind, seen in self._seen.items():
-                for key in mine.get(kind, ()):
-                    found = self._tree(kind).get(key) or seen.get(key)
-                    if found is not None:
-                        seen[key] = self._news[kind][key] = found
 
     # ---- market data
 
@@ -161,7 +159,7 @@ class Connection:
         except TqTimeoutError as error:
             raise GatewayTimeout(f"no quote for {symbol} within 30 s") from error
         finally:
-            self._note_trading()
+            self._note_news()
         return instrument_from(quote)
 
     def quote(self, symbol: str) -> Mapping[str, Any]:
@@ -218,9 +216,10 @@ class Connection:
     ) -> None:
         """Hand an exchange order to TqSdk; it leaves with the next `wait`. `price` None: market."""
         self._sent = True
-        self._seen["orders"][order_id] = self.api.insert_order(
+        order = self.api.insert_order(
             symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
         )
+        self._news.remember(order_id, order)
 
     def cancel_order(self, order_id: str) -> None:
         """Hand a cancel to TqSdk; it leaves with the next `wait`."""
@@ -269,11 +268,12 @@ class Connection:
         self.api._send_pack({"aid": "set_chart", "view_width": 1} | dict(chart))
 
     def _await_chart(self, chart: Any, what: str) -> None:
+        tree = self.api._data  # TqSdk asks the condition once more while it closes
         ready = self.api._wait_update_until(
-            lambda: chart.get("ready", False) and not self.api._data.get("mdhis_more_data", True),
+            lambda: chart.get("ready", False) and not tree.get("mdhis_more_data", True),
             deadline=now_s() + ANSWER_S,
         )
-        self._note_trading()
+        self._note_news()
         if not ready:
             raise GatewayTimeout(f"no {what} within {ANSWER_S:.0f} s")
 

@@ -1,0 +1,64 @@
+"""What TqSdk's diffs say of orders, trades and sockets, kept until it is taken. Pure.
+
+TqSdk forgets its diffs with the next update, so they are noted after each one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .model import OrderPicture, Trade, order_from, trade_from
+
+__all__ = ["TradingNews"]
+
+DISCONNECTED, CONNECTED = 2019112911, (2019112901, 2019112902)  # codes of tqsdk.connect
+KINDS = ("orders", "trades")
+
+
+class TradingNews:
+    """News of one account."""
+
+    def __init__(self) -> None:
+        self._news: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # by id, as they came
+        self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # TqSdk's live objects
+        self._lost: set[str] = set()  # trading sockets
+
+    @property
+    def connection_is_lost(self) -> bool:
+        """Whether a trading socket is down: what is sent now could vanish without an answer."""
+        return bool(self._lost)
+
+    def remember(self, order_id: str, order: Any) -> None:
+        """An order that was handed to TqSdk, before any diff tells of it."""
+        self._seen["orders"][order_id] = order
+
+    def note(self, diffs: Iterable[Mapping[str, Any]], account: str, tree: Any) -> None:
+        """Note what `diffs` changed for `account`; `tree` is its part of TqSdk's data.
+
+        An order's end and its removal may come in one packet: what was seen of it before holds its
+        last state, though the tree has it no more.
+        """
+        for diff in diffs:
+            for notice in diff.get("notify", {}).values():
+                self._note_socket(str(notice.get("conn_id", "")), notice.get("code"))
+            mine = diff["trade"].get(account, {}) if "trade" in diff else {}
+            for kind, seen in self._seen.items():
+                for key in mine.get(kind, ()):
+                    found = tree.get(kind, {}).get(key) or seen.get(key)
+                    if found is not None:
+                        seen[key] = self._news[kind][key] = found
+
+    def take(self) -> tuple[list[OrderPicture], list[Trade]]:
+        """Orders and trades that changed since the last call."""
+        news, self._news = self._news, {kind: {} for kind in KINDS}
+        return (
+            [order_from(order) for order in news["orders"].values()],
+            [trade_from(trade) for trade in news["trades"].values()],
+        )
+
+    def _note_socket(self, connection: str, code: Any) -> None:
+        if connection.startswith("td") and code == DISCONNECTED:
+            self._lost.add(connection)
+        elif code in CONNECTED:
+            self._lost.discard(connection)
