@@ -42,12 +42,14 @@ class Reporter(bt.Analyzer):
         self.first: datetime | None = None
         self.last: datetime | None = None
         self.orders: dict[int, bt.Order] = {}
-        self.trades: list[tuple[datetime, str, int, float, float]] = []
+        self.trades: list[
+            tuple[datetime, str, int, float, float]
+        ] = []  # time, what, lots, price, fee
 
     def notify_order(self, order: bt.Order) -> None:
         self.orders[order.ref] = order
         for bit in order.executed.iterpending():
-            side = "buy" if bit.size > 0 else "sell"
+            side = ("buy" if bit.size > 0 else "sell") + (" close" if bit.closed else " open")
             when = order.data.num2date(bit.dt)
             self.trades.append((when, side, abs(bit.size), bit.price, bit.comm))
 

@@ -291,3 +291,30 @@ def test_main_contract_trades_its_underlying() -> None:
     seen, broker = run(LocalExchange(end=EVENING), "KQ.m@SHFE.cu", act, 5)
     assert story(seen.orders)[-1] == (1, "Completed")
     assert [symbol[:7] for symbol in broker.positions()] == ["SHFE.cu"]
+
+
+def test_backtraders_analyzers_and_observers_run_on_the_account() -> None:
+    names = ("TradeAnalyzer", "TimeReturn", "DrawDown", "PyFolio", "Transactions", "Returns", "SQN")
+
+    class Swing(bt.Strategy):
+        def next(self) -> None:
+            if self.data.history_phase:
+                return
+            if len(self) % 10 == 0 and len(self) < 45:
+                self.buy(size=1)
+            elif len(self) % 10 == 5:
+                self.close()
+
+    with TqStore(exchange=LocalExchange(end=EVENING)) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True)
+        broker = store.getbroker()
+        cerebro.setbroker(broker)
+        cerebro.adddata(store.getdata(CU, history=5))
+        cerebro.addstrategy(Swing)
+        for name in names:
+            cerebro.addanalyzer(getattr(bt.analyzers, name), _name=name)
+        analyzers = cerebro.run()[0].analyzers
+    trades = analyzers.TradeAnalyzer.get_analysis()
+    assert trades.total.closed == 4
+    assert trades.pnl.net.total == pytest.approx(broker.getvalue() - 10_000_000)
+    assert len(analyzers.Transactions.get_analysis()) == 8

@@ -17,6 +17,7 @@ from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
 
 from tianqin_backtrader import LocalExchange
 from tianqin_backtrader.clock import now_s
+from tianqin_backtrader.errors import WrongSetting
 
 CU = "SHFE.cu2511"
 MINUTE_NS = 60_000_000_000
@@ -338,3 +339,37 @@ def test_control_socket_obeys_and_refuses_rubbish() -> None:
                 '{"do":"spoil","side":"md","fly":1}',
             ):
                 assert ask(line)["ok"] is False
+
+
+def test_taken_port_and_stopped_exchange_say_so(exchange: LocalExchange) -> None:
+    with pytest.raises(WrongSetting, match=f"{exchange.port}.*free"):
+        LocalExchange(port=exchange.port).start()
+    exchange.stop()
+    with pytest.raises(WrongSetting, match="new one"):
+        exchange.start()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"speed": 0}, {"speed": float("nan")}, {"balance_cny": 0}, {"end": date(2020, 1, 1)}],
+)
+def test_settings_that_cannot_work_are_refused_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(WrongSetting):
+        LocalExchange(**options)
+
+
+def test_a_market_that_fails_ends_its_connections(
+    exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> bool:
+        raise ZeroDivisionError
+
+    api = connect(exchange, TqSim())
+    try:
+        monkeypatch.setattr(exchange._venue, "advance", fail)
+        api.get_quote(CU)
+        api.wait_update(deadline=now_s() + 1)
+        codes = [notice["code"] for notice in api._data.notify.values()]
+        assert 2019112911 in codes
+    finally:
+        api.close()

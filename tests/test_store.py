@@ -57,9 +57,8 @@ def test_missing_credentials_name_the_variables(mode: str) -> None:
 
 
 def test_live_is_refused_as_long_as_it_has_no_gates() -> None:
-    account = {"broker_id": "x", "account_id": "x", "account_password": "x"}
     with pytest.raises(LiveTradingRefused):
-        TqStore("live", user="x", password="x", **account)
+        TqStore("live", user="x", password="x", broker_id="x", account_id="x", account_password="x")
 
 
 def test_credentials_come_from_the_environment_or_dotenv(

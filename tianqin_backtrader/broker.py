@@ -87,6 +87,8 @@ class TqBroker(bt.broker.BrokerBase):
         held = self.positions()
         return sum(held[data.contract].margin for data in datas if data.contract in held)
 
+    get_cash, get_value = getcash, getvalue  # Backtrader's analyzers use both spellings
+
     def getposition(self, data: TqData, clone: bool = True) -> bt.Position:
         """Net lots of the feed's contract with the average price of the larger side."""
         return net_position(self.get_account_position(data.contract))

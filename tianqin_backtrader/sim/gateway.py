@@ -53,7 +53,15 @@ class Gateway:
     async def start(self) -> None:
         """Listen, and let the market run."""
         await self._listen()
-        self._pace = asyncio.create_task(self._lock_step() if self.speed is None else self._timed())
+        self._pace = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Let the market run; if it fails, let nobody wait for it in vain."""
+        try:
+            await (self._lock_step() if self.speed is None else self._timed())
+        except Exception:
+            logger.exception("the market failed; every connection is ended")
+            await self.kill()
 
     async def stop(self) -> None:
         if self._pace is not None:

@@ -7,6 +7,7 @@ like any other.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Coroutine, Sequence
 from datetime import date, datetime
@@ -55,6 +56,8 @@ class LocalExchange:
     ) -> None:
         if speed is not None and not speed > 0:
             raise WrongSetting("speed", speed, "a positive multiple of real time, or None")
+        if not 0 < balance_cny < math.inf:
+            raise WrongSetting("balance_cny", balance_cny, "a positive amount of CNY")
         pace = {} if ticks_per_minute is None else {"ticks_per_minute": ticks_per_minute}
         market = (
             Market.replaying(
@@ -73,16 +76,26 @@ class LocalExchange:
     # ---- life
 
     def start(self) -> LocalExchange:
-        """Listen and let the market run; does nothing if it runs already."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, name="local-exchange", daemon=True
-            )
-            self._thread.start()
+        """Listen and let the market run; does nothing if it runs already.
+
+        Raises `WrongSetting` when a port is taken, or when it was stopped before.
+        """
+        if self.is_running:
+            return self
+        if self._loop is not None:
+            raise WrongSetting("LocalExchange", "stopped", "a new one: its day is over")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="local-exchange", daemon=True
+        )
+        self._thread.start()
+        try:
             self._call(self._gateway.start())
             if self._control is not None:
                 self._call(self._control.start())
+        except OSError as error:
+            self.stop()
+            raise WrongSetting("port", self.port, f"a free one on 127.0.0.1 ({error})") from error
         return self
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 from .charts import Subscriptions
@@ -18,7 +19,7 @@ from .market import Market
 from .peer import Peer
 from .queries import answer
 from .tape import DayEnd, Tape
-from .values import SECOND_NS, Contract, MarketTick
+from .values import Contract, MarketTick
 
 __all__ = ["ENDED_CODE", "Venue"]
 
@@ -41,6 +42,7 @@ class Venue:
         self.watchers: dict[Peer, Subscriptions] = {}
         self.traders: dict[Peer, str] = {}
         self._ended_told: set[Peer] = set()
+        self._notice_ids = count(1)
 
     # ---- market data
 
@@ -103,7 +105,7 @@ class Venue:
         for user in set(self.traders.values()):
             changes = self.exchange.take_changes(user)
             diffs: list[Fields] = [{"trade": {user: change}} for change in changes]
-            diffs += [_notice(self.tape.now_ns, text) for text in self.exchange.notices(user)]
+            diffs += [self._notice(text) for text in self.exchange.notices(user)]
             for peer, owner in self.traders.items():
                 if owner == user:
                     peer.owe(diffs)
@@ -157,7 +159,7 @@ class Venue:
     def _tell_end(self) -> None:
         for peer in self.watchers.keys() - self._ended_told:
             self._ended_told.add(peer)
-            peer.owe([_notice(self.tape.now_ns, "行情回放结束", ENDED_CODE)])
+            peer.owe([self._notice("行情回放结束", ENDED_CODE)])
 
     def _tradable(self, symbol: str) -> Contract | None:
         return self.market.contract(symbol, self.tape.day)
@@ -169,7 +171,6 @@ class Venue:
             for row in self.market.ticks_before(symbol, self.tape.now_ns, 1):
                 self.exchange.on_tick(row.tick)
 
-
-def _notice(time_ns: int, text: str, code: int = 0) -> Fields:
-    body = {"type": "MESSAGE", "level": "INFO", "code": code, "content": text}
-    return {"notify": {f"local_{time_ns}_{abs(hash(text)) % SECOND_NS}": body}}
+    def _notice(self, text: str, code: int = 0) -> Fields:
+        body = {"type": "MESSAGE", "level": "INFO", "code": code, "content": text}
+        return {"notify": {f"local_{next(self._notice_ids)}": body}}
