@@ -6,7 +6,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 import tqsdk.connect
 from aiohttp import ClientSession, WSMsgType
 from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
+from tqsdk.tools import DataDownloader
 
 from tianqin_backtrader import LocalExchange
 from tianqin_backtrader.clock import now_s
@@ -123,6 +125,28 @@ def chart_of(api: TqApi, **where: int) -> Any:
     return charts[pack["chart_id"]]
 
 
+def test_downloads_and_aligned_contracts_as_tqsdk_asks_for_them(
+    exchange: LocalExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tqsdk.data_series.CACHE_DIR", str(tmp_path))
+    api = connect(exchange, TqSim())
+    try:
+        first, last = datetime(2025, 9, 10, 9), datetime(2025, 9, 10, 15)  # noqa: DTZ001
+        found = api.get_kline_data_series(CU, 60, first, last)
+        assert len(found) == 225  # 3 h 45 min of day session
+        loader = DataDownloader(api, CU, 60, first, last, str(tmp_path / "klines.csv"))
+        deadline = now_s() + 20
+        while not loader.is_finished() and now_s() < deadline:
+            api.wait_update(deadline=deadline)
+        rows = (tmp_path / "klines.csv").read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 1 + 225
+        both = api.get_kline_serial([CU, "SHFE.cu2512"], 60, 50)
+        assert both.close1.notna().all()
+        assert both.id.diff().dropna().eq(1).all()
+    finally:
+        api.close()
+
+
 def test_queries_tell_contracts_and_main_contracts(exchange: LocalExchange) -> None:
     api = connect(exchange, TqSim())
     try:
@@ -196,7 +220,7 @@ async def bare(exchange: LocalExchange, *packs: dict[str, Any]) -> list[dict[str
                 if message.type is not WSMsgType.TEXT:
                     break
                 received.append(json.loads(message.data))
-        except TimeoutError:
+        except asyncio.TimeoutError:  # not yet the built-in one in Python 3.10
             pass
     return received
 

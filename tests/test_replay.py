@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,6 +56,29 @@ def test_a_hole_in_the_records_makes_no_bars_up(records: Path) -> None:
     tail = record[record.trading_day >= "2019-07-05"]
     seen, _ = run(LocalExchange(replay=[path], start=date(2019, 7, 5)), "DCE.jd1909", history=0)
     assert seen.bars == official_bars(tail)
+
+
+def test_extra_lines_hold_the_quotes_amount_and_trading_day(records: Path) -> None:
+    path = records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz"
+    record = pd.read_csv(path)
+    at = pd.to_datetime(record.dt)
+    until = datetime(2021, 1, 4, 9, 45)  # noqa: DTZ001  Beijing time
+    lines: dict[str, tuple[float, ...]] = {}
+
+    def look(strategy: Any) -> None:
+        d = strategy.data
+        quotes = (d.bid_price[0], d.ask_price[0], d.bid_volume[0], d.ask_volume[0])
+        end = f"{d.datetime.datetime(0):%H:%M}"
+        lines[end] = (*quotes, d.amount[0], d.trading_day[0])
+
+    run(LocalExchange(replay=[path], end=until), "CFFEX.IF2101", look, history=0)
+    for end in ("09:35", "09:40"):
+        moment = pd.Timestamp(f"2021-01-04 {end}")
+        minute = record[(at > moment - pd.Timedelta(minutes=1)) & (at <= moment)]
+        newest, before = minute.iloc[-1], record[at <= moment - pd.Timedelta(minutes=1)].iloc[-1]
+        names = ("bid_price1", "ask_price1", "bid_volume1", "ask_volume1")
+        amount = newest.total_turnover - before.total_turnover
+        assert lines[end] == (*(newest[name] for name in names), amount, 20210104)
 
 
 def test_ticks_of_a_real_day_make_240_bars_and_the_days_volume(records: Path) -> None:

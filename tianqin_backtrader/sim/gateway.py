@@ -133,7 +133,10 @@ class Gateway:
         if self._away_until[side] > self.venue.tape.now_ns:
             return web.Response(status=503, text="dropped on demand")
         socket = web.WebSocketResponse(compress=False, max_msg_size=0)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:  # the client left while it was let in
+            return web.Response(status=499)
         peer = Peer(socket, request.transport, self.faults[side])
         if join is not None:
             join(peer)

@@ -15,7 +15,7 @@ from aiohttp import web
 __all__ = ["routes"]
 
 REALM = "/auth/realms/shinnytech"
-FEATURES = ["futr", "tq_ma"]
+FEATURES = ["futr", "tq_ma", "tq_dl", "tq_lc_rk"]  # all but what has servers of its own
 NEVER_S = 4_102_415_999  # 2099-12-31 23:59:59 +08:00, what TqSdk reads as "no end"
 
 
