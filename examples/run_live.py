@@ -101,15 +101,17 @@ def exchange(options: argparse.Namespace) -> LocalExchange | None:
     return LocalExchange(start=FIRST_DAY, end=last, speed=speed)
 
 
-def symbol_of(options: argparse.Namespace) -> str:
+def symbol_of(options: argparse.Namespace, market: LocalExchange | None) -> str:
+    """What to trade: as asked, or the record's own contract."""
     if options.symbol:
         return str(options.symbol)
-    return options.replay.name.split(".csv")[0] if options.replay else SYMBOL
+    return market.symbols[0] if market is not None and options.replay else SYMBOL
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run to the end of the market, or until a signal; returns the summary."""
-    symbol = symbol_of(options)
+    market = exchange(options)
+    symbol = symbol_of(options, market)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -117,7 +119,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         TimeElapsedColumn(),
     )
     with (
-        TqStore(options.mode, exchange=exchange(options)) as store,
+        TqStore(options.mode, exchange=market) as store,
         Progress(*columns, console=console, transient=True) as display,
     ):
         task = display.add_task(symbol, total=None, said="logging in")

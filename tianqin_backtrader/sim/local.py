@@ -158,6 +158,12 @@ class LocalExchange:
         return urls
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The contracts that are listed: those of the records, or of the made-up market."""
+        contracts = self._venue.market.contracts(self._venue.tape.day)
+        return tuple(each.symbol for each in contracts if each.ins_class == "FUTURE")
+
+    @property
     def now_ns(self) -> int:
         """Market time, ns since 1970 UTC."""
         return self._venue.tape.now_ns
