@@ -94,6 +94,12 @@ def test_bad_feed_options_raise_at_once(options: dict[str, Any], error: type[Exc
         TqStore().getdata(CU, **options)
 
 
+@pytest.mark.parametrize("options", [{"execution": "target"}, {"risk": 5}])
+def test_broker_options_that_do_not_exist_yet_raise_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(WrongSetting, match="target|5"):
+        TqStore().getbroker(**options)
+
+
 @pytest.mark.parametrize("symbol", ["SHFE.xx2511", "cu2511", "SHFE.CU2511", "DCE.cu2511", ".", 5])
 def test_unknown_symbol_is_named_at_once(symbol: Any) -> None:
     with pytest.raises(UnknownSymbol, match=re.escape(repr(symbol))):

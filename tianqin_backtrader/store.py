@@ -8,6 +8,8 @@ from collections import deque
 from types import TracebackType
 from typing import Any, cast
 
+import backtrader as bt
+
 from .broker import TqBroker
 from .calendar import TradingCalendar, shanghai_calendar
 from .clock import MarketClock
@@ -164,18 +166,31 @@ class TqStore:
 
     # ---- what programs and Cerebro call
 
-    def getdata(self, dataname: str, **kwargs: Any) -> TqData:
+    def getdata(
+        self,
+        dataname: str,
+        timeframe: int = bt.TimeFrame.Minutes,
+        compression: int = 1,
+        history: int = 10_000,
+        **kwargs: Any,
+    ) -> TqData:
         """A feed of `dataname`, a TqSdk symbol such as "SHFE.cu2512" or "KQ.m@SHFE.cu".
 
-        kwargs: the parameters of `TqData`. Raises `BadTimeframe` or `WrongSetting`; an unknown
-        symbol raises `UnknownSymbol` when the feed starts.
+        history: official bars delivered before the live ones. kwargs: other parameters of `TqData`.
+        Raises `BadTimeframe` or `WrongSetting`; an unknown symbol raises `UnknownSymbol` when the
+        feed starts.
         """
         make: Any = TqData  # Backtrader's metaclass takes the parameters
-        return cast("TqData", make(store=self, dataname=dataname, **kwargs))
+        options = {"timeframe": timeframe, "compression": compression, "history": history}
+        return cast("TqData", make(store=self, dataname=dataname, **options, **kwargs))
 
-    def getbroker(self, **kwargs: Any) -> TqBroker:
-        """The account as a Backtrader broker. kwargs: the parameters of `TqBroker`."""
-        return TqBroker(store=self, **kwargs)
+    def getbroker(
+        self, execution: str = "direct", risk: None = None, *, market_ticks: int = 2
+    ) -> TqBroker:
+        """The account as a Backtrader broker; see `TqBroker` for the parameters."""
+        make: Any = TqBroker
+        options = {"execution": execution, "risk": risk, "market_ticks": market_ticks}
+        return cast("TqBroker", make(store=self, **options))
 
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from .diff import Fields
-from .hub import LONGEST, Change, Hub, Series, SymbolFeed
+from .diff import LONGEST, Fields
+from .hub import Change, Hub, Series, SymbolFeed
 from .values import DAY_NS, SECOND_NS
 
 __all__ = ["Subscriptions"]

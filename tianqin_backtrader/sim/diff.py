@@ -11,9 +11,19 @@ from typing import Any
 
 from .values import DayTerms, KlineRow, Level, MarketTick
 
-__all__ = ["Fields", "beijing_text", "kline_fields", "merge", "quote_fields", "tick_fields"]
+__all__ = [
+    "LONGEST",
+    "Fields",
+    "beijing_text",
+    "forget_old_rows",
+    "kline_fields",
+    "merge",
+    "quote_fields",
+    "tick_fields",
+]
 
 Fields = dict[str, Any]
+LONGEST = 10_000  # rows of a chart, TqSdk's own limit
 BEIJING = timezone(timedelta(hours=8))
 
 
@@ -71,6 +81,17 @@ def merge(into: Fields, diffs: Iterable[Fields]) -> Fields:
             else:
                 into[key] = value
     return into
+
+
+def forget_old_rows(diff: Fields, longest: int) -> None:
+    """Drop from a merged diff the rows that no chart of `longest` rows can show any more."""
+    serials = list(diff.get("ticks", {}).values())
+    serials += [serial for by in diff.get("klines", {}).values() for serial in by.values()]
+    for serial in serials:
+        rows = serial.get("data", {})
+        if len(rows) > 2 * longest:
+            oldest = serial["last_id"] - longest
+            serial["data"] = {key: row for key, row in rows.items() if int(key) > oldest}
 
 
 def _prices(tick: MarketTick, depth: int) -> Fields:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .diff import Fields, kline_fields, quote_fields, tick_fields
+from .diff import LONGEST, Fields, kline_fields, quote_fields, tick_fields
 from .klines import KlineBuilder
 from .market import Market
 from .values import Contract, DayTerms, KlineRow, MarketTick
 
 __all__ = ["Change", "Hub", "Series", "SymbolFeed"]
 
-LONGEST = 10_000  # rows of a chart, TqSdk's own limit
 DEEP_BOOKS = frozenset({"SHFE", "INE"})  # publish five levels, the others one
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from .diff import Fields, merge
+from .diff import LONGEST, Fields, forget_old_rows, merge
 from .faults import PacketFaults
 
 __all__ = ["Peer"]
@@ -47,7 +47,9 @@ class Peer:
         """Add diffs to what the client gets next."""
         self._pending.extend(diff for diff in diffs if diff)
         if len(self._pending) > COLLECT and not self._faults.split:
-            self._pending = [merge({}, self._pending)]
+            merged = merge({}, self._pending)
+            forget_old_rows(merged, LONGEST)
+            self._pending = [merged]
 
     def peek(self) -> None:
         """The client asked for the next packet."""
