@@ -11,8 +11,11 @@ import backtrader as bt
 import pytest
 from support import run
 
-from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader import LocalExchange, TqCommInfo, TqStore
+from tianqin_backtrader.desk import OrderDesk
 from tianqin_backtrader.errors import BadPrice, BadVolume, InvalidOrder, NotStarted
+from tianqin_backtrader.model import Direction, Instrument, Offset, OrderPicture, Trade
+from tianqin_backtrader.ordering import Request
 
 CU, M, IF = "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
 DAY = date(2025, 9, 16)
@@ -318,3 +321,83 @@ def test_backtraders_analyzers_and_observers_run_on_the_account() -> None:
     assert trades.total.closed == 4
     assert trades.pnl.net.total == pytest.approx(broker.getvalue() - 10_000_000)
     assert len(analyzers.Transactions.get_analysis()) == 8
+
+
+def test_an_order_of_the_last_bar_is_sent_and_its_answer_heard() -> None:
+    """It left when the session closed, and nobody knew."""
+    _, broker = run(LocalExchange(end=EVENING), CU, script((20, stop_after_buying)), 5)
+    assert broker.get_account_position(CU).net == 1
+
+
+class StandInData:
+    """What an order asks of its feed."""
+
+    datetime = (719_163.0,)
+
+    def __len__(self) -> int:
+        return 1
+
+
+class StandIn:
+    """A connection without a gateway: keeps the ids of what is sent."""
+
+    def __init__(self, terms: Instrument) -> None:
+        self._terms = terms
+        self.sent: list[str] = []
+
+    def terms(self, _: str) -> Instrument:
+        return self._terms
+
+    def positions(self) -> dict[str, Any]:
+        return {}
+
+    def send_order(self, order_id: str, *_: Any) -> None:
+        self.sent.append(order_id)
+
+
+def instrument() -> Instrument:
+    return Instrument(
+        CU, "SHFE", "cu", "", "FUTURE", 10.0, 5, {}, 30_000.0, 20.0, 0, False, 500, 0,
+        60_000.0, 40_000.0, 50_000.0, "",
+    )  # fmt: skip
+
+
+def picture(order_id: str, status: str, left: int) -> OrderPicture:
+    return OrderPicture(
+        order_id, CU, Direction.BUY, Offset.OPEN, 2, left, 50_000.0, "LIMIT", status, "", "1", 0
+    )
+
+
+def trade(order_id: str, trade_id: str) -> Trade:
+    return Trade(trade_id, order_id, CU, Direction.BUY, Offset.OPEN, 50_000.0, 1, 20.0, 0)
+
+
+def stop_after_buying(strategy: Any) -> None:
+    strategy.buy(size=1)
+    strategy.env.runstop()
+
+
+def test_a_trade_that_comes_after_the_end_was_told_keeps_the_end() -> None:
+    """A terminal order stays terminal; the trade counts all the same."""
+    told: list[tuple[str, float]] = []
+    terms = instrument()
+    connection: Any = StandIn(terms)
+    desk = OrderDesk(connection, 2, lambda o: told.append((o.getstatusname(), o.executed.size)))
+    order = bt.order.BuyOrder(
+        owner=None, data=None, size=2, price=50_000.0, simulated=True, exectype=bt.Order.Limit
+    )
+    order.addcomminfo(TqCommInfo.of(terms))
+    order.data = StandInData()
+    request = Request(terms, Direction.BUY, 2, 50_000.0, None)
+    desk.submit(order, request, desk.plan(request, Offset.OPEN))
+    (order_id,) = connection.sent
+    desk.on_order(picture(order_id, "FINISHED", left=1))
+    desk.on_trade(trade(order_id, "1"))
+    desk.on_trade(trade(order_id, "2"))
+    assert told == [
+        ("Submitted", 0),
+        ("Accepted", 0),
+        ("Partial", 1),
+        ("Canceled", 1),
+        ("Canceled", 2),
+    ]

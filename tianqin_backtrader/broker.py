@@ -26,6 +26,8 @@ __all__ = ["TqBroker"]
 
 logger = logging.getLogger(__name__)
 
+LAST_WORD_S = 0.5  # how long a stopping broker listens for the answer to its last order
+
 
 class TqBroker(bt.broker.BrokerBase):
     """The account of a store. Made by `TqStore.getbroker`.
@@ -65,8 +67,14 @@ class TqBroker(bt.broker.BrokerBase):
         self.startingcash, self.startingvalue = account.available, account.balance
 
     def stop(self) -> None:
-        """Keep the last picture of the account: it can be read after the session has ended."""
+        """Keep the last picture of the account: it can be read after the session has ended.
+
+        An order of the last `next` leaves now, and its answer is still heard.
+        """
         super().stop()
+        if self._store.pump.has_unsent:
+            self._store.pump.new_cycle()
+            self._store.pump.run(LAST_WORD_S)
         self._last = self.account(), self.positions()
         self._desk = None
 

@@ -13,6 +13,7 @@ import backtrader as bt
 
 from .connection import Connection
 from .contracts import takes_market_orders
+from .errors import BadPrice
 from .execution import WorkingOrder, execute, net_position, without_reserved
 from .model import AccountPosition, Offset, OrderPicture, Trade
 from .offsets import Leg, plan_close, plan_legs
@@ -67,20 +68,25 @@ class OrderDesk:
 
     def submit(self, order: bt.Order, request: Request, legs: tuple[Leg, ...]) -> None:
         """Hand the order's first legs to the connection; they leave with the next wait."""
-        terms, price = request.instrument, request.price
-        if price is None and not takes_market_orders(terms):
-            quote = self._connection.quote(terms.symbol)
-            price = crossing_price(terms, request.direction, quote, self._market_ticks)
-        working = WorkingOrder.plan(order, request, price, legs, self._run)
-        if terms.symbol not in self._net:
-            self._net[terms.symbol] = net_position(self.position(terms.symbol))
+        price, symbol = self._price(request), request.instrument.symbol
+        working = WorkingOrder.plan(order, request, legs, self._run)
+        if symbol not in self._net:
+            self._net[symbol] = net_position(self.position(symbol))
         ref = str(order.ref)
         self._ledger.add(ref, {leg.order_id: leg.volume for leg in working.legs})
         self._orders[ref] = self._working[ref] = working
         self._by_leg.update((leg.order_id, working) for leg in working.legs)
         order.submit(order.broker)
         self._tell(order)
-        working.send(self._connection)
+        working.send(self._connection, price)
+
+    def _price(self, request: Request) -> float | None:
+        """What an exchange order of `request` costs now. Raises `BadPrice`."""
+        terms = self._connection.terms(request.instrument.symbol)
+        if request.price is not None or takes_market_orders(terms):
+            return request.price
+        quote = self._connection.quote(terms.symbol)
+        return crossing_price(terms, request.direction, quote, self._market_ticks)
 
     def cancel(self, order: bt.Order) -> bool:
         """Cancel every leg that can still trade; False when the order has ended already."""
@@ -122,8 +128,15 @@ class OrderDesk:
                 died = state.reason or "cancelled"
         if died:
             self._drop_unsent(working, f"not sent, a closing leg ended: {died}")
-        elif str(working.order.ref) in self._working:
-            working.send(self._connection)
+        elif working.due:
+            self._go_on(working)
+
+    def _go_on(self, working: WorkingOrder) -> None:
+        """Send the legs that waited, at the price of this moment."""
+        try:
+            working.send(self._connection, self._price(working.request))
+        except BadPrice as error:
+            self._drop_unsent(working, f"not sent: {error}")
 
     def _drop_unsent(self, working: WorkingOrder, reason: str) -> None:
         for leg in working.legs:
@@ -139,6 +152,8 @@ class OrderDesk:
                 self._tell(order)
             elif isinstance(event, Filled):
                 execute(order, event.trade, self._net[event.trade.symbol])
+                if event.ref not in self._working:  # its end was told before its last trade came
+                    order.status = STATUS[self._ledger.state(event.ref)]
                 self._tell(order)
             else:
                 self._end(order, event)

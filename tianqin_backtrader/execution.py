@@ -41,23 +41,15 @@ class WorkingOrder:
 
     order: bt.Order
     request: Request
-    price: float | None  # of the exchange orders; None: market
     legs: list[SentLeg] = field(default_factory=list)
 
     @classmethod
-    def plan(
-        cls,
-        order: bt.Order,
-        request: Request,
-        price: float | None,
-        legs: Sequence[Leg],
-        run: str,
-    ) -> WorkingOrder:
+    def plan(cls, order: bt.Order, request: Request, legs: Sequence[Leg], run: str) -> WorkingOrder:
         """Give each leg its exchange order id, which follows from run, order and leg."""
         ids = (f"{run}.{order.ref}.{n}" for n in range(len(legs)))
         pairs = zip(ids, legs, strict=True)
         sent = [SentLeg(order_id, leg.offset, leg.volume) for order_id, leg in pairs]
-        return cls(order, request, price, sent)
+        return cls(order, request, sent)
 
     @property
     def due(self) -> list[SentLeg]:
@@ -66,8 +58,8 @@ class WorkingOrder:
         closing = [leg for leg in self.legs if leg.offset is not Offset.OPEN and not leg.done]
         return waiting if not closing else [leg for leg in waiting if leg in closing]
 
-    def send(self, connection: Connection) -> None:
-        """Hand the due legs to the connection."""
+    def send(self, connection: Connection, price: float | None) -> None:
+        """Hand the due legs to the connection at `price` (CNY; None: at market)."""
         for leg in self.due:
             leg.sent = True
             connection.send_order(
@@ -76,7 +68,7 @@ class WorkingOrder:
                 self.request.direction,
                 leg.offset,
                 leg.volume,
-                self.price,
+                price,
                 self.request.advanced,
             )
 

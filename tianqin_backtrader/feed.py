@@ -79,7 +79,7 @@ class TqData(bt.feed.DataBase):
         return True
 
     def haslivedata(self) -> bool:
-        return self._series is not None and self._series.ready_ns is not None
+        return self._series is not None and self._store.pump.may_leave(self._series)
 
     def start(self) -> None:
         super().start()
@@ -104,8 +104,9 @@ class TqData(bt.feed.DataBase):
         series, pump = self._series, self._store.pump
         if series is None:
             return False
-        if not pump.may_leave(series) or pump.has_unsent:
-            pump.run(self._qcheck)
+        ready = pump.may_leave(series)
+        if not ready or pump.has_unsent:
+            pump.run(0.0 if ready else self._qcheck)
         if pump.may_leave(series):
             delivery = series.pop()
             if delivery is not None:
