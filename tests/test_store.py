@@ -56,6 +56,12 @@ def test_missing_credentials_name_the_variables(mode: str) -> None:
         TqStore(mode)
 
 
+def test_misspelt_setting_is_named_and_its_value_is_not() -> None:
+    with pytest.raises(WrongSetting, match="passwrod") as caught:
+        TqStore("kq", user="me", passwrod="hush")
+    assert "hush" not in str(caught.value)
+
+
 def test_live_is_refused_as_long_as_it_has_no_gates() -> None:
     with pytest.raises(LiveTradingRefused):
         TqStore("live", user="x", password="x", broker_id="x", account_id="x", account_password="x")

@@ -55,6 +55,10 @@ def load_settings(**given: Any) -> Settings:
 
     Raises `WrongMode`, `WrongSetting` or `MissingCredentials`.
     """
+    unknown = sorted(given.keys() - Settings.model_fields.keys())
+    if unknown:
+        known = ", ".join(Settings.model_fields)
+        raise WrongSetting("setting", unknown[0], f"one of {known}")
     arguments = {name: value for name, value in given.items() if value is not None}
     if "mode" in arguments and arguments["mode"] not in MODES:
         raise WrongMode(arguments["mode"], MODES)
