@@ -53,11 +53,11 @@ def test_example_trades_a_day_with_its_night_and_says_what_happened(tmp_path: Pa
 
 
 def test_example_replays_a_record_file(tmp_path: Path, records: Path) -> None:
-    path = records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz"
+    path = records / "quotes-2020-08-21" / "CFFEX.IF2009.csv.gz"  # 13:37:10 to 14:37:09
     done = example(tmp_path, "--replay", str(path), "--summary", "s.json")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
-    assert (told["symbol"], told["bars"]) == ("CFFEX.IF2101", 240)
+    assert (told["symbol"], told["bars"]) == ("CFFEX.IF2009", 61)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from support import Seen, run
 from tianqin_backtrader import LocalExchange
 
 CU = "SHFE.cu2511"
-DAY = date(2025, 9, 16)
+EVENING = datetime(2025, 9, 15, 22, 30)  # noqa: DTZ001  Beijing time
 Fault = Callable[[LocalExchange], None]
 
 
@@ -35,8 +35,8 @@ def buy_from(bar: int, then: Fault, exchange: LocalExchange) -> Callable[[Any], 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> Seen:
-    exchange = LocalExchange(end=DAY)
-    seen, _ = run(exchange, CU, buy_from(100, lambda _: None, exchange), 5)
+    exchange = LocalExchange(end=EVENING)
+    seen, _ = run(exchange, CU, buy_from(40, lambda _: None, exchange), 5)
     return seen
 
 
@@ -64,8 +64,8 @@ def test_faults_change_no_bar_and_double_no_fill(
     fault: Fault, undisturbed: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: 0.05)  # TqSdk's 10 to 20 s
-    exchange = LocalExchange(end=DAY)
-    seen, broker = run(exchange, CU, buy_from(100, fault, exchange), 5)
+    exchange = LocalExchange(end=EVENING)
+    seen, broker = run(exchange, CU, buy_from(40, fault, exchange), 5)
     assert seen.bars == undisturbed.bars
     assert broker.get_account_position(CU).net == 1
     completed = [order for order in seen.orders if order.getstatusname() == "Completed"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tianqin_backtrader.errors import (
 
 CU, M = "SHFE.cu2511", "DCE.m2601"
 DAY = date(2025, 9, 16)
+EVENING = datetime(2025, 9, 15, 21, 45)  # noqa: DTZ001  Beijing time
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +149,7 @@ def test_simulations_trade_wherever_the_addresses_point(mode: str) -> None:
         if len(seen.bars) == 10:
             strategy.buy(size=1)
 
-    with LocalExchange(end=DAY) as exchange:
+    with LocalExchange(end=EVENING) as exchange:
         store = TqStore(
             mode,
             user="me",
@@ -164,7 +165,7 @@ def test_simulations_trade_wherever_the_addresses_point(mode: str) -> None:
             cerebro.adddata(store.getdata(CU, history=5))
             cerebro.addstrategy(Watcher, seen=seen, act=act)
             cerebro.run()
-    assert len(seen.bars) == 5 + 465
+    assert len(seen.bars) == 5 + 45
     assert [o.getstatusname() for o in seen.orders] == ["Submitted", "Accepted", "Completed"]
     assert broker.get_account_position(CU).long.today == 1
 
@@ -179,14 +180,14 @@ def test_bars_of_one_minute_arrive_together() -> None:
                 ends = {data.datetime.datetime(0) for data in self.datas}
                 together.append((len(ends), *(len(data) for data in self.datas)))
 
-    with TqStore(exchange=LocalExchange(end=DAY)) as store:
+    with TqStore(exchange=LocalExchange(end=EVENING)) as store:
         cerebro = bt.Cerebro(tz=0, stdstats=False)
         cerebro.setbroker(store.getbroker())
         for symbol in (CU, "SHFE.ni2511", "SHFE.al2511"):
             cerebro.adddata(store.getdata(symbol, history=10))
         cerebro.addstrategy(Both)
         cerebro.run()
-    assert len(together) == 465  # one call of next() a minute, not three
+    assert len(together) == 45  # one call of next() a minute, not three
     assert {ends for ends, *_ in together} == {1}
 
 
