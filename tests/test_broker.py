@@ -14,7 +14,14 @@ from support import run
 from tianqin_backtrader import LocalExchange, TqCommInfo, TqStore
 from tianqin_backtrader.desk import OrderDesk
 from tianqin_backtrader.errors import BadPrice, BadVolume, InvalidOrder, NotStarted
-from tianqin_backtrader.model import Direction, Instrument, Offset, OrderPicture, Trade
+from tianqin_backtrader.model import (
+    AccountPosition,
+    Direction,
+    Instrument,
+    Offset,
+    OrderPicture,
+    Trade,
+)
 from tianqin_backtrader.ordering import Request
 
 CU, M, IF = "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
@@ -348,8 +355,8 @@ class StandIn:
     def terms(self, _: str) -> Instrument:
         return self._terms
 
-    def positions(self) -> dict[str, Any]:
-        return {}
+    def position(self, symbol: str) -> AccountPosition:
+        return AccountPosition(symbol)
 
     def send_order(self, order_id: str, *_: Any) -> None:
         self.sent.append(order_id)

@@ -397,3 +397,21 @@ def test_a_market_that_fails_ends_its_connections(
         assert 2019112911 in codes
     finally:
         api.close()
+
+
+def test_quote_of_a_latecomer_shows_the_days_open(exchange: LocalExchange) -> None:
+    """Who subscribed at noon was told the price of noon."""
+    api = connect(exchange, TqSim())
+    try:
+        quote = api.get_quote("DCE.m2601")
+        open_market(api, quote)
+        deadline = now_s() + 30
+        while quote.datetime < "2025-09-15 22:00" and now_s() < deadline:
+            api.wait_update(deadline=deadline)
+        late = api.get_quote(CU)
+        ticks = api.get_tick_serial(CU, 2_000)
+        evening = 1_757_941_200_000_000_000  # 2025-09-15 21:00 Beijing time
+        first = ticks[(ticks.datetime > evening) & (ticks.volume > 0)].iloc[0]
+        assert late.open == first.last_price
+    finally:
+        api.close()

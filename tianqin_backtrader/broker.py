@@ -103,7 +103,9 @@ class TqBroker(bt.broker.BrokerBase):
 
     def get_account_position(self, symbol: str) -> AccountPosition:
         """Long and short, today's and history lots, and what resting orders freeze."""
-        return self.positions().get(symbol, AccountPosition(symbol))
+        if self._last:
+            return self._last[1].get(symbol, AccountPosition(symbol))
+        return self._store.connection.position(symbol)
 
     def positions(self) -> dict[str, AccountPosition]:
         """Everything the account holds, by contract; contracts without lots are left out."""

@@ -230,7 +230,9 @@ class Connection:
         return account_from(self.api.get_account())
 
     def position(self, symbol: str) -> AccountPosition:
-        return position_from(self.api.get_position(symbol))
+        """What the account holds in one contract; no lots where it never held any."""
+        picture = self._tree("positions").get(symbol)
+        return AccountPosition(symbol) if picture is None else position_from(picture)
 
     def positions(self) -> dict[str, AccountPosition]:
         """All positions of the account by symbol, those closed today included."""

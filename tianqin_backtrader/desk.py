@@ -51,8 +51,7 @@ class OrderDesk:
 
     def position(self, symbol: str) -> AccountPosition:
         """What the account holds, closable lots less what our closing orders will freeze."""
-        held = self._connection.positions().get(symbol, AccountPosition(symbol))
-        return without_reserved(held, list(self._working.values()))
+        return without_reserved(self._connection.position(symbol), list(self._working.values()))
 
     def plan(self, request: Request, offset: Offset | None) -> tuple[Leg, ...]:
         """The legs of `request`: as `offset` says, or closing first and opening the rest.

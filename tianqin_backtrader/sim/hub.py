@@ -14,11 +14,10 @@ from typing import Any
 from .diff import LONGEST, Fields, kline_fields, quote_fields, tick_fields
 from .klines import KlineBuilder
 from .market import Market
+from .minting import DEPTH
 from .values import Contract, DayTerms, KlineRow, MarketTick
 
 __all__ = ["Change", "Hub", "Series", "SymbolFeed"]
-
-DEEP_BOOKS = frozenset({"SHFE", "INE"})  # publish five levels, the others one
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ class SymbolFeed:
     def __init__(self, market: Market, contract: Contract, now_ns: int) -> None:
         self.contract = contract
         self._market = market
-        self._depth = 5 if contract.exchange_id in DEEP_BOOKS else 1
+        self._depth = DEPTH.get(contract.exchange_id, 1)
         self._builders: dict[int, KlineBuilder] = {}
         self._day_open = float("nan")
         self._terms: DayTerms | None = None
@@ -146,7 +145,8 @@ class SymbolFeed:
             terms = self._terms = self._market.terms(self.contract.symbol, tick.trading_day)
             self._day_open = float("nan")
         if math.isnan(self._day_open) and tick.volume > 0:
-            self._day_open = tick.last_price
+            day = self._market.day_ticks(self.contract.symbol, tick.trading_day)
+            self._day_open = next(each.last_price for each in day if each.volume > 0)
         self.quote = quote_fields(tick, terms, self._day_open, self._depth)
         return self.quote
 
