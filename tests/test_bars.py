@@ -51,8 +51,8 @@ def ohlcv(bar: Bar) -> tuple[float, float, float, float, int]:
 class Feed:
     """Hand-made ticks with consecutive ids."""
 
-    def __init__(self, hours: TradingTime = COPPER, duration: int = MINUTE, flat: bool = True):
-        self.builder = BarBuilder(Sessions(hours, WEEKDAYS), duration, flat=flat)
+    def __init__(self, hours: TradingTime = COPPER, duration: int = MINUTE):
+        self.builder = BarBuilder(Sessions(hours, WEEKDAYS), duration)
         self.id = 0
 
     def tick(
@@ -277,11 +277,12 @@ def test_an_untraded_first_minute_carries_its_price_on() -> None:
     assert ohlcv(third) == (100, 110, 100, 110, 2)
 
 
-def test_untraded_minutes_are_flat_or_left_out() -> None:
-    for flat, expected in ((True, ["21:00", "21:01", "21:02"]), (False, ["21:00"])):
-        feed = Feed(flat=flat).after_monday_afternoon()
-        feed.tick("2021-01-04 21:00:30", 100, 5)
-        assert [label(bar) for bar in feed.tick("2021-01-04 21:03:30", 101, 6)] == expected
+def test_untraded_minutes_are_flat() -> None:
+    feed = Feed().after_monday_afternoon()
+    feed.tick("2021-01-04 21:00:30", 100, 5)
+    bars = feed.tick("2021-01-04 21:03:30", 101, 6)
+    assert [label(bar) for bar in bars] == ["21:00", "21:01", "21:02"]
+    assert ohlcv(bars[2]) == (100, 100, 100, 100, 0)
 
 
 def test_a_sessions_last_bar_needs_no_further_tick() -> None:

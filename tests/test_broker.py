@@ -351,6 +351,7 @@ class StandIn:
     def __init__(self, terms: Instrument) -> None:
         self._terms = terms
         self.sent: list[str] = []
+        self.listing = self  # of contracts too
 
     def terms(self, _: str) -> Instrument:
         return self._terms

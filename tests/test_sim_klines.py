@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tianqin_backtrader.sim.klines import KlineBuilder
+from tianqin_backtrader.calendar import shanghai_calendar
+from tianqin_backtrader.sessions import Sessions
+from tianqin_backtrader.sim.calendar import MarketCalendar
+from tianqin_backtrader.sim.instruments import Instruments
+from tianqin_backtrader.sim.klines import KlineBuilder, day_labels, floor_label
+from tianqin_backtrader.sim.listing import Listing
 from tianqin_backtrader.sim.market import Market
 from tianqin_backtrader.sim.values import DAY_NS, MINUTE_NS, SECOND_NS, KlineRow, MarketTick
 
@@ -78,23 +83,33 @@ def test_recorded_minutes_come_back_exactly(
 
 
 @pytest.mark.parametrize("symbol", SPANS)
-@pytest.mark.parametrize("minutes", [4, 60])
-def test_longer_bars_take_the_floor_of_the_clock(
+@pytest.mark.parametrize("minutes", [4, 7, 60, 180, 288, 720])
+def test_longer_bars_take_the_floor_of_the_utc_clock(
     records: Path, tmp_path: Path, symbol: str, minutes: int
 ) -> None:
-    frame, path = recorded(records, symbol, tmp_path)
-    clock = pd.to_datetime(frame["beijing_time"]).dt.floor(f"{minutes}min")
+    """Of 7 minutes and 3 hours Beijing's clock has other floors: 08:00 there is 00:00 UTC."""
+    (frame, path), duration_ns = recorded(records, symbol, tmp_path), minutes * MINUTE_NS
+    expected = joined(frame, duration_ns)
+    first = joined(first_trades(frame), duration_ns)
+    expected.loc[first.index, ["open", "high", "low"]] = first[["open", "high", "low"]]
+    market = Market.replaying([path])
+    assert_same(as_frame(grown(market, symbol, duration_ns)), expected)
+    *_, last = days(market)  # and all days before it as history, made at once
+    history = market.klines_before(symbol, duration_ns, market.calendar.begins_ns(last), 10_000)
+    before = joined(frame[frame["trading_day"] < last.isoformat()], duration_ns)
+    assert_same(as_frame(history), expected.loc[before.index])
+
+
+def joined(frame: pd.DataFrame, duration_ns: int) -> pd.DataFrame:
+    """Longer bars of shorter ones, by pandas."""
+    label = frame["datetime"] // duration_ns * duration_ns
     rule = {
-        "datetime": "first", "open": "first", "high": "max", "low": "min", "close": "last",
+        "open": "first", "high": "max", "low": "min", "close": "last",
         "volume": "sum", "open_oi": "first", "close_oi": "last",
     }  # fmt: skip
-    expected = frame.groupby(clock).agg(rule)
-    expected["datetime"] = [
-        round(c.tz_localize("Asia/Shanghai").timestamp()) * 10**9 for c in expected.index
-    ]
-    first = first_trades(frame).groupby(clock).agg({"open": "first", "high": "max", "low": "min"})
-    expected.loc[first.index, ["open", "high", "low"]] = first
-    assert_same(as_frame(grown(Market.replaying([path]), symbol, minutes * MINUTE_NS)), expected)
+    bars: pd.DataFrame = frame.groupby(label).agg(rule)
+    bars["datetime"] = bars.index
+    return bars
 
 
 def first_trades(frame: pd.DataFrame) -> pd.DataFrame:
@@ -125,6 +140,64 @@ def test_ten_second_klines_of_real_ticks_are_the_official_ones(records: Path) ->
     covered = covered[covered["datetime"] < found.index[-1]]
     assert len(covered) > 190
     assert_same(found.loc[covered["datetime"]], covered)
+
+
+@pytest.mark.parametrize("seconds", [70, 90])
+def test_bars_of_odd_seconds_hold_the_official_ten_second_klines(
+    records: Path, seconds: int
+) -> None:
+    """Whole bars of 2019-09-16 after 14:26:40, where the official ones of that day begin."""
+    market = Market.replaying([records / "ticks/SHFE.cu1909.csv.gz"])
+    found = as_frame(grown(market, "SHFE.cu1909", seconds * SECOND_NS))
+    official = joined(pd.read_csv(records / "klines/10s/SHFE.cu1909.csv.gz"), seconds * SECOND_NS)
+    covered = found[found["datetime"] > 1_568_615_200 * 10**9]  # 14:26:40
+    assert len(covered) >= 1_990 // seconds - 1
+    assert_same(covered, official.loc[covered["datetime"]])
+
+
+def test_a_label_is_a_multiple_since_1970_utc_and_of_a_day_beijings_midnight() -> None:
+    nine = 1_551_747_600  # 2019-03-05 09:00 Beijing time, 3,694,637 times 420 s and 60 s
+    assert floor_label(nine * SECOND_NS, 420 * SECOND_NS) == (nine - 60) * SECOND_NS
+    assert floor_label(nine * SECOND_NS, 180 * MINUTE_NS) == (nine - 3_600) * SECOND_NS  # 08:00
+    assert floor_label(nine * SECOND_NS, DAY_NS) == (nine - 9 * 3_600) * SECOND_NS
+
+
+SHANGHAI, CALENDAR = shanghai_calendar(), MarketCalendar()
+LISTING = Listing(Instruments(None), CALENDAR, rolls=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seconds=st.one_of(
+        st.sampled_from([13, 90, 420, 10_800, 17_280, 21_600, 28_800, 43_200, 86_400]),
+        st.integers(13, 14_400),
+    ),
+    day=st.one_of(
+        st.dates(date(2019, 12, 20), date(2020, 5, 20)),
+        st.dates(date(2026, 12, 20), date(2027, 3, 1)),
+    ),
+    symbol=st.sampled_from(["SHFE.cu2512", "INE.sc2512", "DCE.jd2512", "CFFEX.T2512"]),
+)
+def test_exchange_and_package_cut_the_same_bars(seconds: int, day: date, symbol: str) -> None:
+    """They share no code."""
+    contract = LISTING.contract(symbol, date(2025, 11, 3))
+    assert contract is not None
+    duration_ns = seconds * SECOND_NS
+    first = CALENDAR.first_trading_day(day)
+    theirs = [
+        label
+        for day in (first, CALENDAR.next_trading_day(first))
+        for labels in day_labels(CALENDAR, contract, day, duration_ns)
+        for label in labels
+    ]
+    hours = {part: tuple((a, b) for a, b in hours) for part, hours in contract.trading_time.items()}
+    sessions = Sessions(hours, SHANGHAI)
+    span = sessions.span_of_label(theirs[0], duration_ns)
+    ours = [span.start_ns]
+    while len(ours) < len(theirs):
+        span = sessions.next_span(span, duration_ns)
+        ours.append(span.start_ns)
+    assert ours == theirs
 
 
 def test_auction_and_after_hours_ticks_make_no_phantom_bars(records: Path) -> None:

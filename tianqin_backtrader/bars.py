@@ -25,16 +25,16 @@ UNKNOWN = -1
 
 
 class BarBuilder:
-    """The bars of one contract and one duration (whole seconds up to 4 hours, or a day).
+    """The bars of one contract and one duration, see `sessions.check_duration`.
 
-    `flat`: make bars of minutes without a tick. Bars leave in order, each label once.
+    Bars leave in order, each label once; one without a tick is flat.
 
     A bar with `complete=False` misses ticks, and none are made up in a hole: from its label to the
     label of the next complete bar the owner takes the official klines.
     """
 
-    def __init__(self, sessions: Sessions, duration_ns: int, *, flat: bool = True) -> None:
-        self._sessions, self._duration_ns, self._flat = sessions, duration_ns, flat
+    def __init__(self, sessions: Sessions, duration_ns: int) -> None:
+        self._sessions, self._duration_ns = sessions, duration_ns
         self.late_ticks = 0
         self._last_id = UNKNOWN
         self._tick: Tick | None = None  # the newest
@@ -197,7 +197,7 @@ class BarBuilder:
         return self._sessions.trading_day_of(tick.time_ns) == span.trading_day
 
     def _close_into(self, closed: list[Bar]) -> None:
-        if self._span is not None and (self._touched or self._flat or not self._complete):
+        if self._span is not None:
             closed.append(self._bar(self._span))
 
     def _bar(self, span: BarSpan) -> Bar:

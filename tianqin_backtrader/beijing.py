@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 
-__all__ = ["BEIJING", "BeijingTime", "beijing_datetime"]
+__all__ = ["BEIJING", "BeijingTime", "beijing_datetime", "beijing_time"]
 
 _OFFSET = timedelta(hours=8)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive on purpose: Backtrader stores naive times
@@ -31,6 +31,11 @@ class BeijingTime(tzinfo):
 
 
 BEIJING = BeijingTime()
+
+
+def beijing_time(time_ns: int) -> time:
+    """Beijing time of day of ns since 1970 UTC."""
+    return beijing_datetime(time_ns).time()
 
 
 def beijing_datetime(time_ns: int) -> datetime:

@@ -117,7 +117,7 @@ class TqBroker(bt.broker.BrokerBase):
         if data._name in self.comminfo:
             return self.comminfo[data._name]
         if data.contract not in self._terms:
-            self._terms[data.contract] = TqCommInfo.of(self._store.connection.terms(data.contract))
+            self._terms[data.contract] = TqCommInfo.of(self._store.connection.listing.terms(data.contract))
         return self._terms[data.contract]
 
     # ---- orders: Backtrader's verbs
@@ -235,7 +235,7 @@ class TqBroker(bt.broker.BrokerBase):
         desk = self._working_desk
         direction = Direction.BUY if kind is bt.order.BuyOrder else Direction.SELL
         request = read_request(
-            self._store.connection.terms(data.contract), direction, size, options
+            self._store.connection.listing.terms(data.contract), direction, size, options
         )
         order = _order(kind, owner, data, request.volume, options)
         order.broker = self

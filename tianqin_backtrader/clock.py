@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+CLOCK_DRIFT_NS = 600_000_000_000
+
 
 def now_s() -> float:
     """Seconds since 1970 UTC by the machine's clock, for deadlines that TqSdk compares with it."""
@@ -18,6 +20,15 @@ def now_s() -> float:
 def monotonic_ns() -> int:
     """A clock that never steps back, for durations."""
     return time.perf_counter_ns()
+
+
+def long_past_ns() -> int:
+    """A moment that is past even by a clock that runs ten minutes fast, ns since 1970 UTC.
+
+    For one thing only: on a Saturday the bar of Friday's last minute is history, though no tick of
+    a later minute has come.
+    """
+    return time.time_ns() - CLOCK_DRIFT_NS
 
 
 @dataclass(slots=True)

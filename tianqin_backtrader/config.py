@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlparse
 
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
 
     `user` and `password` are the 快期 account; `broker_id`, `account_id` and `account_password`
     the futures account of mode live. The three addresses are None for TqSdk's own servers.
+    `holidays`: a file of days without trading, for years that the calendar data does not cover.
     """
 
     model_config = SettingsConfigDict(
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     md_url: str | None = None
     td_url: str | None = None
     live_enabled: bool = False
+    holidays: Path | None = None
 
 
 def load_settings(**given: Any) -> Settings:

@@ -1,24 +1,27 @@
 """The sole owner of the TqApi: opens it, reads it, sends through it. The only importer of tqsdk.
 
-All calls come from the thread that opened it. TqSdk reconnects and resubscribes by itself. Charts
-are asked for with the same `set_chart` packs that TqSdk's own downloader sends, and read from its
-tree by row id, because a DataFrame that is shifted on every tick costs more than all the rest.
+All calls come from the thread that opened it. TqSdk reconnects and resubscribes by itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import Any, cast
 
 import requests
+import tqsdk.calendar
 from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
+from tqsdk.calendar import _init_chinese_rest_days
 from tqsdk.diff import _get_obj
 from tqsdk.exceptions import TqTimeoutError
 
+from .charts import Charts, Kline, KlineRequest, TickChart
 from .clock import now_s
 from .config import Settings, bypass_proxy, environment
-from .errors import GatewayTimeout, LoginRefused, NotStarted, UnknownSymbol
+from .errors import GatewayTimeout, LoginRefused, NotStarted
+from .listing import Listing
 from .model import (
     Account,
     AccountPosition,
@@ -28,26 +31,18 @@ from .model import (
     OrderPicture,
     Trade,
     account_from,
-    instrument_from,
-    order_from,
     position_from,
 )
-from .news import TradingNews
+from .news import MarketNews, TradingNews
+from .queries import underlying_of, underlying_query
 from .stream import TickStream
 
-__all__ = ["Connection", "Kline"]
+__all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
 ENDED_CODE = 2026000001  # notice of the embedded exchange: its records are over
 ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
-SECOND_NS = 1_000_000_000
-KNOWN = (
-    "query($instrument_id:[String]){multi_symbol_info(instrument_id:$instrument_id)"
-    "{... on basic{instrument_id}}}"
-)
-
-Kline = Mapping[str, Any]  # datetime (ns, start), open, high, low, close, volume, open_oi, close_oi
 
 
 class Connection:
@@ -57,11 +52,12 @@ class Connection:
         self._settings = settings
         self._api: TqApi | None = None
         self._account: Any = None
-        self._tick_charts: dict[str, Any] = {}
-        self._quotes: dict[str, Any] = {}
-        self._charts = 0
+        self._account_picture: Account | None = None  # until the next news
+        self._charts = Charts(self._send, self._node)
+        self.listing = Listing(self._query, self._subscribe)
         self._sent = False
         self._news = TradingNews()
+        self._market_news = MarketNews()
 
     # ---- life
 
@@ -117,6 +113,15 @@ class Connection:
             self._note_news()
         return arrived
 
+    def wait_until(
+        self, ready: Callable[[], bool], what: str, patience_s: float = ANSWER_S
+    ) -> None:
+        """Let news in until `ready`. Raises `GatewayTimeout`, naming `what`, when it takes long."""
+        done = self.api._wait_update_until(ready, deadline=now_s() + patience_s)
+        self._note_news()
+        if not done:
+            raise GatewayTimeout(f"no {what} within {patience_s:.0f} s")
+
     @property
     def has_unsent(self) -> bool:
         """Whether orders or cancels leave only with the next `wait`."""
@@ -137,70 +142,86 @@ class Connection:
         """Whether a trading socket is lost: what is sent now could vanish without an answer."""
         return self._news.connection_is_lost
 
+    @property
+    def market_is_down(self) -> bool:
+        """Whether the market-data socket is lost: silence says nothing of the market."""
+        return self._market_news.is_lost
+
+    def ticked(self) -> Iterable[str]:
+        """Symbols whose ticks have come since the last call."""
+        return self._market_news.take()
+
+    def has_answers(self) -> bool:
+        """Whether a request for klines was answered since the last call."""
+        answered, self._market_news.has_answers = self._market_news.has_answers, False
+        return answered
+
     def _note_news(self) -> None:
-        self._news.note(
-            self.api._sync_diffs, self._key, _get_obj(self.api._data, ["trade", self._key])
-        )
+        diffs = self.api._sync_diffs
+        self._account_picture = None
+        self._market_news.note(diffs)
+        self._news.note(diffs, self._key, self._node("trade", self._key))
 
     # ---- market data
 
     def instrument(self, symbol: str) -> Instrument:
-        """Contract terms and today's limits, its quote subscribed.
+        """One contract's terms and today's limits, its quote subscribed; see `Listing`."""
+        return self.listing.instruments([symbol])[symbol]
 
-        Raises `UnknownSymbol` at once where TqSdk itself would wait 30 seconds.
-        """
-        if not isinstance(symbol, str) or "." not in symbol:
-            raise UnknownSymbol(symbol)
-        found = self.api.query_graphql(KNOWN, {"instrument_id": [symbol]})
-        if not found.get("result", {}).get("multi_symbol_info"):
-            raise UnknownSymbol(symbol)
+    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
+        answer = self.api.query_graphql(text, {"instrument_id": symbols})
+        self._note_news()
+        return cast("Mapping[str, Any]", answer)
+
+    def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
         try:
-            quote = self._quotes[symbol] = self.api.get_quote(symbol)
+            return list(self.api.get_quote_list(symbols))
         except TqTimeoutError as error:
-            raise GatewayTimeout(f"no quote for {symbol} within 30 s") from error
+            raise GatewayTimeout(f"no quotes of {', '.join(symbols)} within 30 s") from error
         finally:
             self._note_news()
-        return instrument_from(quote)
 
-    def quote(self, symbol: str) -> Mapping[str, Any]:
-        """TqSdk's live quote of a contract that `instrument` was asked for; never waits."""
-        return cast("Mapping[str, Any]", self._quotes[symbol])
-
-    def terms(self, symbol: str) -> Instrument:
-        """`instrument` with the limits of this moment; never waits."""
-        return instrument_from(self.quote(symbol))
+    def ask_underlying(self, main: str, day: date) -> Callable[[], str]:
+        """Ask which contract a main contract follows on `day`; what is returned tells it, or ""."""
+        name, query = underlying_query(main, day)
+        variables = {"instrument_id": [main]}
+        self._send({"aid": "ins_query", "query_id": name, "query": query, "variables": variables})
+        return lambda: underlying_of(self._node("symbols").get(name))
 
     def follow(self, symbol: str, width: int) -> TickStream:
-        """The contract's ticks by id, beginning with the last `width` that the server holds.
+        """The contract's ticks by id, beginning with the last `width` that the server holds."""
+        return self.tick_chart(symbol, width).stream()
 
-        Streams of one symbol share one subscription.
-        """
-        chart = self._tick_charts.get(symbol)
-        if chart is None:
-            chart = self._tick_charts[symbol] = self._chart(symbol, 0, width)
-            self._await_chart(chart, f"ticks of {symbol}")
-        serial = _get_obj(self.api._data, ["ticks", symbol])
-        return TickStream(symbol, serial, max(int(chart.get("left_id", -1)), 0))
+    def tick_chart(self, symbol: str, width: int) -> TickChart:
+        """The contract's newest `width` ticks; those who ask for one contract share the chart."""
+        chart = self._charts.ticks(symbol, width)
+        self.wait_until(lambda: chart.is_ready, f"ticks of {symbol}")
+        return chart
 
-    def history(
-        self, symbol: str, duration_s: int, count: int, focus_ns: int | None = None
-    ) -> list[Kline]:
-        """Up to `count` official klines, oldest first, the newest still open.
+    def klines(self, symbol: str, duration_s: int, count: int) -> KlineRequest:
+        """Ask for up to `count` official klines; never waits."""
+        return self._charts.klines(symbol, duration_s, count)
 
-        `focus_ns`: from the kline that holds this time on, instead of the newest ones.
-        """
-        where = {} if focus_ns is None else {"focus_datetime": focus_ns, "focus_position": 0}
-        chart = self._chart(symbol, duration_s * SECOND_NS, count, **where)
+    def history(self, symbol: str, duration_s: int, count: int) -> list[Kline]:
+        """Up to `count` official klines, oldest first, the newest still open."""
+        request = self.klines(symbol, duration_s, count)
         try:
-            self._await_chart(chart, f"klines of {symbol}")
-            serial = _get_obj(self.api._data, ["klines", symbol, str(duration_s * SECOND_NS)])
-            left, right = int(chart.get("left_id", -1)), int(chart.get("right_id", -1))
-            rows = (serial.get("data", {}).get(str(n)) for n in range(max(left, 0), right + 1))
-            return [dict(row) for row in rows if row is not None and row.get("datetime", 0) > 0]
+            self.wait_until(lambda: request.is_ready, f"klines of {symbol}")
+            return request.rows()
         finally:
-            self._send(
-                {"chart_id": chart["chart_id"], "ins_list": "", "duration": duration_s * SECOND_NS}
-            )
+            request.release()
+
+    def probe(self) -> Callable[[], bool]:
+        """Ask the market-data server anything; see `Charts.probe`."""
+        return self._charts.probe()
+
+    def holidays(self) -> list[str]:
+        """TqSdk's list of weekdays without trading, ISO dates. Raises `GatewayTimeout`."""
+        try:
+            _init_chinese_rest_days(headers=self.api._base_headers)
+        except (requests.RequestException, ValueError, LookupError) as error:
+            raise GatewayTimeout(f"no answer ({type(error).__name__})") from error
+        return [f"{day:%Y-%m-%d}" for day in tqsdk.calendar.rest_days_df["date"]]
 
     # ---- trading
 
@@ -227,7 +248,10 @@ class Connection:
         self.api.cancel_order(order_id)
 
     def account(self) -> Account:
-        return account_from(self.api.get_account())
+        """The account's money; read once between two waits, for Cerebro asks on every bar."""
+        if self._account_picture is None:
+            self._account_picture = account_from(self.api.get_account())
+        return self._account_picture
 
     def position(self, symbol: str) -> AccountPosition:
         """What the account holds in one contract; no lots where it never held any."""
@@ -239,10 +263,6 @@ class Connection:
         tree = self._tree("positions")
         return {symbol: position_from(tree[symbol]) for symbol in tree}
 
-    def orders(self) -> list[OrderPicture]:
-        """Every order of the account that the gateway shows, other programs' included."""
-        return [order_from(order) for order in self._tree("orders").values()]
-
     # ---- inside
 
     @property
@@ -250,34 +270,13 @@ class Connection:
         return str(self._account._account_key)
 
     def _tree(self, kind: str) -> Any:
-        return _get_obj(self.api._data, ["trade", self._key, kind])
+        return self._node("trade", self._key, kind)
 
-    def _chart(self, symbol: str, duration_ns: int, width: int, **where: int) -> Any:
-        self._charts += 1
-        pack = {
-            "chart_id": f"tianqin_{self._charts}",
-            "ins_list": symbol,
-            "duration": duration_ns,
-            "view_width": width,
-            **where,
-        }
-        self._send(pack)
-        chart = _get_obj(self.api._data, ["charts", pack["chart_id"]])
-        chart["chart_id"] = pack["chart_id"]
-        return chart
+    def _node(self, *path: str) -> Any:
+        return _get_obj(self.api._data, list(path))
 
-    def _send(self, chart: Mapping[str, Any]) -> None:
-        self.api._send_pack({"aid": "set_chart", "view_width": 1} | dict(chart))
-
-    def _await_chart(self, chart: Any, what: str) -> None:
-        tree = self.api._data  # TqSdk asks the condition once more while it closes
-        ready = self.api._wait_update_until(
-            lambda: chart.get("ready", False) and not tree.get("mdhis_more_data", True),
-            deadline=now_s() + ANSWER_S,
-        )
-        self._note_news()
-        if not ready:
-            raise GatewayTimeout(f"no {what} within {ANSWER_S:.0f} s")
+    def _send(self, pack: dict[str, Any]) -> None:
+        self.api._send_pack(pack)
 
 
 def _account(settings: Settings) -> Any:

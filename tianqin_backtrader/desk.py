@@ -81,10 +81,10 @@ class OrderDesk:
 
     def _price(self, request: Request) -> float | None:
         """What an exchange order of `request` costs now. Raises `BadPrice`."""
-        terms = self._connection.terms(request.instrument.symbol)
+        terms = self._connection.listing.terms(request.instrument.symbol)
         if request.price is not None or takes_market_orders(terms):
             return request.price
-        quote = self._connection.quote(terms.symbol)
+        quote = self._connection.listing.quote(terms.symbol)
         return crossing_price(terms, request.direction, quote, self._market_ticks)
 
     def cancel(self, order: bt.Order) -> bool:

@@ -15,11 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
+    "BadCalendarFile",
     "BadPrice",
     "BadReplayFile",
     "BadTimeframe",
     "BadVolume",
     "ConfigError",
+    "ExpiredSymbol",
     "GatewayTimeout",
     "InvalidOrder",
     "LiveTradingRefused",
@@ -93,6 +95,17 @@ class UnknownSymbol(ConfigError):
         )
 
 
+class ExpiredSymbol(ConfigError):
+    """The contract has had its last trading day."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        super().__init__(
+            f"{symbol} has expired; trade a listed contract, or the main contract of its product "
+            "('KQ.m@SHFE.cu'); its past is in recorded files"
+        )
+
+
 class BadTimeframe(WrongSetting):
     """The feed cannot build bars of this timeframe."""
 
@@ -106,6 +119,14 @@ class BadReplayFile(ConfigError):
     def __init__(self, path: str | Path, arrived: str, expected: str) -> None:
         self.path = Path(path)
         super().__init__(f"{Path(path).name}: {arrived}; expected {expected}")
+
+
+class BadCalendarFile(ConfigError):
+    """A list of holidays cannot be read."""
+
+    def __init__(self, source: str | Path, arrived: str, expected: str) -> None:
+        self.source = str(source)
+        super().__init__(f"{Path(source).name}: {arrived}; expected {expected}")
 
 
 class InvalidOrder(OrderError):

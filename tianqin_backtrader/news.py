@@ -1,4 +1,4 @@
-"""What TqSdk's diffs say of orders, trades and sockets, kept until it is taken. Pure.
+"""What TqSdk's diffs say of ticks, orders, trades and sockets, kept until it is taken. Pure.
 
 TqSdk forgets its diffs with the next update, so they are noted after each one.
 """
@@ -10,10 +10,39 @@ from typing import Any
 
 from .model import OrderPicture, Trade, order_from, trade_from
 
-__all__ = ["TradingNews"]
+__all__ = ["MarketNews", "TradingNews"]
 
 DISCONNECTED, CONNECTED = 2019112911, (2019112901, 2019112902)  # codes of tqsdk.connect
 KINDS = ("orders", "trades")
+
+
+class MarketNews:
+    """Whose ticks have come, whether charts were answered, whether the socket stands."""
+
+    def __init__(self) -> None:
+        self.is_lost = self.has_answers = False
+        self._ticked: dict[str, None] = {}  # in the order they came
+
+    def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
+        """Note what `diffs` say."""
+        for diff in diffs:
+            ticks = diff.get("ticks")
+            if ticks:
+                self._ticked.update(dict.fromkeys(ticks))
+            charts = diff.get("charts")
+            if charts and any(chart and "ready" in chart for chart in charts.values()):
+                self.has_answers = True
+            for notice in diff.get("notify", {}).values():
+                self._note_socket(str(notice.get("conn_id", "")), notice.get("code"))
+
+    def take(self) -> Iterable[str]:
+        """Symbols with new ticks since the last call."""
+        ticked, self._ticked = self._ticked, {}
+        return ticked
+
+    def _note_socket(self, connection: str, code: Any) -> None:
+        if connection.startswith("md") and code in (DISCONNECTED, *CONNECTED):
+            self.is_lost = code == DISCONNECTED
 
 
 class TradingNews:

@@ -1,7 +1,7 @@
 """The only place that waits: reads what TqApi brought and hands it on, once per Cerebro cycle.
 
-Bars are let out together: a bar that ended at E leaves when every series has closed E, or when the
-market's time has passed E by the grace, so that a contract without ticks delays no other.
+Bars leave in the order of time: one that ended at E leaves when every series has closed E, or when
+market time has passed E by the grace, so that a contract without ticks delays no other.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import Protocol
 
 from .clock import MarketClock, monotonic_ns, now_s
+from .closing import Closing
 from .connection import Connection
+from .delivery import Delivery
+from .flow import TickFlow
 from .model import OrderPicture, Trade
-from .series import BarSeries
+from .series import Series
 
 __all__ = ["Pump", "Trading"]
 
 SECOND_NS = 1_000_000_000
+POLL_NS = SECOND_NS // 4  # how often series may ask the server something
+# A bar that reaches the strategy so many real seconds after its end is no news: the strategy slept,
+# or the connection did.
+STALE_S = 10
+NEVER_NS = 2**62
 
 
 class Trading(Protocol):
@@ -26,41 +34,74 @@ class Trading(Protocol):
     def on_trade(self, trade: Trade) -> None: ...
 
 
+class Polled(Protocol):
+    """Whoever asks the server something now and then."""
+
+    def poll(self) -> None: ...
+
+
 class Pump:
     """Moves news from `connection` to the series and the broker."""
 
-    def __init__(self, connection: Connection, clock: MarketClock, grace_s: float) -> None:
-        self._connection = connection
-        self._clock = clock
-        self._grace_ns = int(grace_s * SECOND_NS)
-        self._series: list[BarSeries] = []
+    def __init__(
+        self, connection: Connection, clock: MarketClock, grace_s: float, now_ns: int
+    ) -> None:
+        """`now_ns`: market time when the session began, or a moment before; 0: unknown."""
+        self._connection, self._clock = connection, clock
+        self._began_ns = now_ns
+        self._closing = Closing(connection, clock, grace_s)
+        self._flows: dict[str, TickFlow] = {}
+        self._series: list[Series] = []
+        self._polled: list[Polled] = []
+        self._next_end_ns = NEVER_NS  # of all bars being built
+        self._leaving_ns: int | None = None  # time of the bars that leave in this cycle
+        self._polled_ns = 0
         self._waited = False
-        self._asked_ns: int | None = None  # since when an unanswered request for news is out
         self.trading: Trading | None = None
+        self.ended = False  # the market's records are over
 
-    def add(self, series: BarSeries) -> None:
+    @property
+    def market_ns(self) -> int:
+        """The newest time that the exchange has told, ns since 1970 UTC; 0 before."""
+        return self._clock.exchange_ns
+
+    def flow(self, symbol: str, ticks: int) -> TickFlow:
+        """The contract's ticks; feeds of one contract share them."""
+        chart = self._connection.tick_chart(symbol, ticks)
+        if symbol not in self._flows:
+            self._flows[symbol] = TickFlow(chart, paced=self._clock.speed is not None)
+        return self._flows[symbol]
+
+    def add(self, series: Series, flow: TickFlow) -> None:
         """Let `series` have its ticks from now on."""
-        if series.last_tick is not None:
-            self._clock.observe(series.last_tick.time_ns)
-            series.close_until(self._clock.exchange_ns - self._grace_ns)
+        if flow.last_tick is not None:
+            self._clock.observe(flow.last_tick.time_ns)
+            series.close_until(max(self._closing.horizon_ns, self._began_ns))
         series.go_live()
         self._series.append(series)
+        self._polled.append(series)
+        self._look()
+
+    def watch(self, watch: Polled) -> None:
+        """Let something else look for answers as well."""
+        self._polled.append(watch)
 
     def new_cycle(self) -> None:
-        """Cerebro begins another round: one wait is allowed."""
+        """Cerebro begins another round: one wait is allowed, bars of one time may leave."""
         self._waited = False
+        self._leaving_ns = None
 
     def run(self, budget_s: float) -> None:
         """Wait at most `budget_s` for something that a strategy may see.
 
         A second call in one cycle returns at once, unless an order is still to be sent.
         """
-        if self._waited and not self.has_unsent:
+        if self.ended or (self._waited and not self.has_unsent):
             return
         self._waited = True
         deadline_s = now_s() + budget_s
         while True:
-            arrived = self._wait(deadline_s)
+            arrived = self._connection.wait(self._closing.deadline_s(deadline_s, self._next_end_ns))
             if self._take(arrived) or now_s() >= deadline_s:
                 return
 
@@ -69,38 +110,61 @@ class Pump:
         """Whether an order or a cancel leaves only with the next wait."""
         return self._connection.has_unsent
 
-    def may_leave(self, series: BarSeries) -> bool:
-        """Whether the oldest bar of `series` may leave now."""
-        ready_ns = series.ready_ns
-        if ready_ns is None:
-            return False
-        return ready_ns <= self._horizon_ns() or all(
-            other.open_end_ns > ready_ns for other in self._series
-        )
+    # ---- what may leave
 
-    def _wait(self, deadline_s: float) -> bool:
-        if self._asked_ns is None:
-            self._asked_ns = monotonic_ns()
-        closing_s = self._seconds_to_close()
-        if closing_s is not None:
-            deadline_s = min(deadline_s, now_s() + closing_s)
-        arrived = self._connection.wait(deadline_s)
-        if arrived:
-            self._asked_ns = None
-        return arrived
+    @property
+    def is_ready(self) -> bool:
+        """Whether any bar may leave."""
+        return self._may_leave(self._oldest_ns())
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether there are bars that leave in this cycle; all of them have the same time."""
+        if self._leaving_ns is None:
+            self._leaving_ns = self._oldest_ns()
+        return self._may_leave(self._leaving_ns)
+
+    def pop(self, series: Series) -> Delivery | None:
+        """The oldest bar of `series` if it leaves in this cycle."""
+        if not self.is_leaving or series.queue.ready_ns != self._leaving_ns:
+            return None
+        delivery = series.queue.pop()
+        if delivery is not None and delivery.time_ns < self._closing.stale_ns(STALE_S):
+            delivery.history = True
+        return delivery
+
+    def _oldest_ns(self) -> int:
+        waiting = (series.queue.ready_ns for series in self._series)
+        return min((time_ns for time_ns in waiting if time_ns is not None), default=NEVER_NS)
+
+    def _may_leave(self, time_ns: int) -> bool:
+        if time_ns == NEVER_NS:
+            return False
+        is_over = time_ns <= self._closing.horizon_ns
+        return is_over or time_ns < self._next_end_ns or self.ended
+
+    # ---- what has come
 
     def _take(self, arrived: bool) -> bool:
         """Hand on what has come; True when there is something to tell a strategy."""
         told = arrived and self._take_trading()
-        for series in self._series:
-            if series.stream.waiting:
-                self._clock.observe(series.read())
+        if arrived:
+            self._take_ticks()
         self._close()
+        self._poll()
+        self._leaving_ns = None
         if self._connection.ended:
-            for series in self._series:
-                series.finish()
+            self._finish()
             return True
-        return told or any(self.may_leave(series) for series in self._series)
+        return told or self.is_leaving
+
+    def _take_ticks(self) -> None:
+        ticked = self._connection.ticked()
+        flows = [self._flows[symbol] for symbol in ticked if symbol in self._flows]
+        for flow in flows:
+            self._clock.observe(flow.read())
+        if flows:
+            self._look()
 
     def _take_trading(self) -> bool:
         orders, trades = self._connection.trading_news()
@@ -112,28 +176,27 @@ class Pump:
             self.trading.on_order(picture)
         return True
 
-    # ---- closing bars by the calendar
-
     def _close(self) -> None:
-        horizon_ns = self._horizon_ns()
+        horizon_ns = self._closing.look(self._next_end_ns)
+        if self._next_end_ns <= horizon_ns:
+            for series in self._series:
+                if series.open_end_ns <= horizon_ns:
+                    series.close_until(horizon_ns)
+            self._look()
+
+    def _poll(self) -> None:
+        """Let the series look for answers when some came, and for questions now and then."""
+        now_ns = monotonic_ns()
+        if self._connection.has_answers() or now_ns - self._polled_ns >= POLL_NS:
+            self._polled_ns = now_ns
+            for each in self._polled:
+                each.poll()
+
+    def _finish(self) -> None:
+        self.ended = True
         for series in self._series:
-            if series.open_end_ns <= horizon_ns:
-                series.close_until(horizon_ns)
+            series.finish()
+        self._look()
 
-    def _horizon_ns(self) -> int:
-        """Bars that end up to here are complete.
-
-        The estimate of the clock counts only once a request for news has gone unanswered for the
-        grace: ticks may wait on the wire after a strategy that slept.
-        """
-        quiet_ns = 0 if self._asked_ns is None else monotonic_ns() - self._asked_ns
-        silent = quiet_ns * (self._clock.speed or 0.0) >= self._grace_ns
-        now_ns = self._clock.now_ns() if silent else self._clock.exchange_ns
-        return now_ns - self._grace_ns
-
-    def _seconds_to_close(self) -> float | None:
-        """Wall time until the clock may close a bar; None where only ticks close bars."""
-        if not self._clock.speed or not self._series or not self._clock.exchange_ns:
-            return None
-        end_ns = min(series.open_end_ns for series in self._series) + self._grace_ns
-        return max((end_ns - self._clock.now_ns()) / self._clock.speed / SECOND_NS, 0.01)
+    def _look(self) -> None:
+        self._next_end_ns = min((series.open_end_ns for series in self._series), default=NEVER_NS)

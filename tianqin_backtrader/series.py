@@ -6,162 +6,290 @@ Where ticks are missing for good, whole bars are taken from official klines agai
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
 
+from .auditing import Auditor
 from .bars import BarBuilder
-from .connection import Connection, Kline
+from .charts import Kline, KlineRequest
+from .connection import Connection
+from .delivery import Delivery, DeliveryQueue, Made, Maker
+from .flow import Follower, TickFlow
 from .model import Bar, Tick, bar_from_kline
+from .notices import Notice, Tell
 from .sessions import Sessions
 
-__all__ = ["BarSeries", "Delivery"]
+__all__ = ["BarSeries", "Plan", "Series"]
+
+logger = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
-TICKS = 2_000  # of the serial: a quarter of an hour at two ticks a second
-REPAIR = 2_000  # klines asked for at once behind a hole
+MOST = 10_000  # klines that TqSdk gives
+LONGEST_DAY_S = 36_000  # more than any trading day has
 NEVER_NS = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A bar and where it comes from: official history, or built from live ticks."""
+class Series(Follower, Protocol):
+    """What the pump sees of a feed's bars."""
 
-    bar: Bar
-    history: bool
+    queue: DeliveryQueue
+
+    @property
+    def ticks(self) -> int:
+        """Ticks taken since the series went live."""
+
+    @property
+    def open_end_ns(self) -> int:
+        """When the next bar is due; far away where none is."""
+
+    def close_until(self, now_ns: int) -> None:
+        """Close the bars that ended by `now_ns`."""
+
+    def poll(self) -> None:
+        """Look whether answers have come; never waits."""
+
+    def go_live(self) -> None:
+        """From here on bars are news; what has closed before was over when the feed began."""
+
+    def finish(self) -> None:
+        """The market's records are over: the bar being built is as whole as it will ever be."""
+
+    def conclude(self) -> None:
+        """The program ends: say what there is still to say of bars that were delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What bars to make.
+
+    Base bars of `base_s` seconds come from ticks; `maker` makes bars of `duration_s` of them.
+    history: official bars delivered first, at most 9,999 beside the open one. flat: deliver bars
+    without a trade too. last_day: trading day after which the contract is gone.
+    """
+
+    symbol: str
+    duration_s: int
+    base_s: int
+    maker: Maker
+    history: int
+    flat: bool
+    last_day: date
 
 
 class BarSeries:
-    """Bars of `symbol`, each of `duration_s` seconds: oldest first, none twice and none missing.
-
-    `history`: official bars delivered first, at most 9,999 beside the open one. `flat`: make bars
-    of minutes without a tick, as the official series has them.
-    """
+    """Bars of one contract: oldest first, none twice and none missing."""
 
     def __init__(
         self,
         connection: Connection,
-        symbol: str,
+        flow: TickFlow,
         sessions: Sessions,
-        duration_s: int,
-        *,
-        history: int,
-        flat: bool = True,
+        plan: Plan,
+        tell: Tell,
+        auditor: Auditor | None,
     ) -> None:
-        self._connection = connection
-        self._symbol = symbol
-        self._sessions = sessions
-        self._duration_s = duration_s
-        self._builder = BarBuilder(sessions, duration_s * SECOND_NS, flat=flat)
-        self._queue: deque[Delivery] = deque()
+        self._connection, self._flow, self._sessions = connection, flow, sessions
+        self._plan, self._tell, self._auditor = plan, tell, auditor
+        self._builder = BarBuilder(sessions, plan.base_s * SECOND_NS)
         self._newest_ns = -1  # start of the newest bar queued
-        self.last_tick: Tick | None = None
-        self.ticks = 0  # taken since the series went live
-        self.finished = False
-        self.stream = connection.follow(symbol, TICKS)
-        self._is_live = False
-        self._wanted = history
-        self._load_history(history)
-        self.read()
+        self._newest_base_ns = -1  # and of the newest base bar taken
+        self._held: deque[Bar] = deque()  # base bars that wait for those before them
+        self._repair: KlineRequest | None = None
+        self._mends_before_ns = -1
+        self._late_until_ns = -1
+        self._late_ticks = 0
+        self._ticks_before = 0
+        self._is_live = self._is_over = False
+        self.queue = DeliveryQueue()
+        self._load()
+        flow.join(self)
 
     # ---- what the pump sees
 
     @property
-    def ready_ns(self) -> int | None:
-        """End of the oldest bar waiting; None where none waits."""
-        return self._queue[0].bar.end_ns if self._queue else None
-
-    @property
-    def has_history(self) -> bool:
-        """Whether the oldest bar waiting is official history."""
-        return bool(self._queue) and self._queue[0].history
-
-    @property
     def open_end_ns(self) -> int:
-        """End of the bar being built; far away before the first tick."""
+        """End of the base bar being built; far away before the first tick and after the last."""
         span = self._builder.span
-        return NEVER_NS if span is None or self.finished else span.end_ns
+        return NEVER_NS if span is None or self._is_over else span.end_ns
 
-    @property
-    def late_ticks(self) -> int:
-        """Ticks that came after their bar was closed."""
-        return self._builder.late_ticks
+    def on_tick(self, tick: Tick, missing: bool) -> None:
+        closed = self._builder.on_tick(tick, missing)
+        if closed:
+            self._take(closed)
+        if self._builder.late_ticks != self._late_ticks:
+            self._tell_late_tick(tick)
 
-    def read(self) -> int:
-        """Take the ticks that have come; returns the newest one's time, 0 where there is none."""
-        for tick, missing in self.stream.read():
-            self.ticks += 1
-            self.last_tick = tick
-            closed = self._builder.on_tick(tick, missing)
-            if closed:
-                self._queue_built(closed)
-        return self.last_tick.time_ns if self.last_tick else 0
+    def settle(self, late: bool) -> None:
+        if late:
+            newest = self._held[-1].start_ns if self._held else self._newest_base_ns
+            self._late_until_ns = max(self._late_until_ns, newest)
+        self.queue.settle(self._late_until_ns)
 
     def close_until(self, now_ns: int) -> None:
-        """Close the bars that ended by `now_ns`."""
-        self._queue_built(self._builder.close_until(now_ns))
+        self._take(self._builder.close_until(now_ns))
+        span = self._builder.span
+        if span is not None and span.trading_day > self._plan.last_day and not self._is_over:
+            self._is_over = True
+            self._tell(Notice.CONTRACT_EXPIRED, f"{self._plan.symbol} has had its last bar")
 
-    def finish(self) -> None:
-        """The market's records are over: the bar being built is as whole as it will ever be."""
-        span, tick = self._builder.span, self.last_tick
-        if not self.finished and span and tick and tick.time_ns > span.after_ns:
-            self.close_until(span.end_ns)
-        self.finished = True
+    def poll(self) -> None:
+        if self._repair is not None and self._repair.is_ready:
+            self._mend(self._repair)
+        if self._auditor is not None:
+            self._auditor.poll()
+
+    @property
+    def ticks(self) -> int:
+        return self._flow.count - self._ticks_before
 
     def go_live(self) -> None:
-        """From here on bars are news; what has closed before was over when the feed began."""
-        while len(self._queue) > self._wanted:
-            self._queue.popleft()
+        self.queue.keep_newest(self._plan.history)
         self._is_live = True
-        self.ticks = 0
+        self._ticks_before = self._flow.count
 
-    def pop(self) -> Delivery | None:
-        """The oldest bar waiting."""
-        return self._queue.popleft() if self._queue else None
+    def finish(self) -> None:
+        span, tick = self._builder.span, self._flow.last_tick
+        if not self._is_over and span and tick and tick.time_ns > span.after_ns:
+            self.close_until(span.end_ns)
+        self._is_over = True
+        repair = self._repair
+        if repair is not None:
+            self._connection.wait_until(lambda: repair.is_ready, "missing klines")
+            self._mend(repair)
+        if self._auditor is not None:
+            self._auditor.finish(ended=True)
 
-    # ---- history and repairs
+    def conclude(self) -> None:
+        if self._auditor is not None and not self._connection.market_is_down:
+            self._auditor.finish(ended=False)
 
-    def _load_history(self, count: int) -> None:
-        """Queue `count` official bars and carry on behind them.
+    # ---- history
+
+    def _load(self) -> None:
+        """Queue official bars and go on behind them.
 
         The newest official kline is open: it is built from the tick serial instead, which reaches
-        back beyond its beginning.
+        back beyond the beginning of its last base bar.
         """
-        rows = self._connection.history(self._symbol, self._duration_s, max(count, 1) + 1)
-        bars = [self._bar(row) for row in rows[:-1]]
-        if bars:
-            self._newest_ns = bars[-1].start_ns
-            self._builder.resume(bars[-1])
-        self._queue.extend(Delivery(bar, True) for bar in (bars[-count:] if count else ()))
+        plan = self._plan
+        rows = self._connection.history(plan.symbol, plan.duration_s, max(plan.history, 1) + 1)
+        official = [self._bar(row, plan.duration_s) for row in rows[:-1]]
+        for bar in official[-plan.history :] if plan.history else ():
+            self.queue.put(Delivery(bar, True, bar.end_ns))
+        if official:
+            self._newest_ns = official[-1].start_ns
+        if plan.base_s == plan.duration_s:
+            base = official
+        else:
+            base = self._base_of_open_bar(rows[-1]) if rows else []
+        if base:
+            self._newest_base_ns = base[-1].start_ns
+            self._builder.resume(base[-1])
 
-    def _queue_built(self, bars: Iterable[Bar]) -> None:
+    def _base_of_open_bar(self, row: Kline) -> list[Bar]:
+        """The base bars that are over, those of the open bar `row` taken."""
+        plan, duration_ns = self._plan, self._plan.duration_s * SECOND_NS
+        count = min(plan.duration_s, LONGEST_DAY_S) // plan.base_s + 2
+        rows = self._connection.history(plan.symbol, plan.base_s, count)
+        bars = [self._bar(each, plan.base_s) for each in rows[:-1]]
         for bar in bars:
-            if not bar.complete:
-                self._repair()
-            elif bar.start_ns > self._newest_ns:
-                self._newest_ns = bar.start_ns
-                self._queue.append(Delivery(bar, history=not self._is_live))
+            if self._sessions.bar_of(bar.end_ns, duration_ns).start_ns >= int(row["datetime"]):
+                self._take_base(bar, history=True)
+        return bars
 
-    def _repair(self) -> None:
-        """Ticks were lost: take the official bars up to the one being built.
+    def _bar(self, row: Kline, duration_s: int) -> Bar:
+        span = self._sessions.span_of_label(int(row["datetime"]), duration_s * SECOND_NS)
+        return bar_from_kline(row, span.end_ns, span.trading_day)
 
-        The last of them is news all the same when it ended only now.
+    # ---- from base bars to deliveries
+
+    def _take(self, bars: Iterable[Bar]) -> None:
+        """Take built base bars; from one that lacks ticks on they are held until it is mended."""
+        for bar in bars:
+            if bar.trading_day > self._plan.last_day:
+                return
+            if self._held or not bar.complete:
+                self._held.append(bar)
+            else:
+                self._take_base(bar, history=not self._is_live)
+        if self._held and self._repair is None:
+            self._ask_repair()
+
+    def _take_base(self, bar: Bar, *, history: bool, official: bool = False) -> None:
+        if bar.start_ns <= self._newest_base_ns:
+            return
+        self._newest_base_ns = bar.start_ns
+        for made in self._plan.maker.add(bar):
+            self._deliver(made, history, built=not official or made.bar is not bar)
+
+    def _deliver(self, made: Made, history: bool, *, built: bool) -> None:
+        bar = made.bar
+        if bar.start_ns <= self._newest_ns:
+            return
+        if made.final:
+            self._newest_ns = bar.start_ns
+            if self._auditor is not None:
+                self._auditor.add(bar, built=built)
+        if bar.volume or self._plan.flat:
+            late = history or made.time_ns <= self._late_until_ns
+            self.queue.put(Delivery(bar, late, made.time_ns, made.update, made.final))
+
+    # ---- holes and late ticks
+
+    def _ask_repair(self) -> None:
+        plan, newest = self._plan, self._held[-1].start_ns
+        missing_ns = newest - max(self._newest_base_ns, self._held[0].start_ns - SECOND_NS)
+        count = missing_ns // (plan.base_s * SECOND_NS) + len(self._held) + 10
+        if count > MOST:
+            logger.warning("%s: bars between two official series are lost", plan.symbol)
+        self._mends_before_ns = self._open_start_ns()
+        self._repair = self._connection.klines(plan.symbol, plan.base_s, min(count, MOST))
+
+    def _mend(self, request: KlineRequest) -> None:
+        """Put official klines where ticks are missing, and let go what waited for them.
+
+        A kline that was open when they were asked for may lack its end. The last one is news all
+        the same when it ended only now.
         """
+        rows, before_ns = request.rows(), self._mends_before_ns
+        request.release()
+        self._repair = None
+        held = self._held
+        while held and (held[0].complete or held[0].start_ns < before_ns):
+            until_ns = min(next((b.start_ns for b in held if b.complete), NEVER_NS), before_ns)
+            while held and not held[0].complete and held[0].start_ns < before_ns:
+                held.popleft()
+            for row in rows:
+                if self._newest_base_ns < int(row["datetime"]) < until_ns:
+                    self._take_official(self._bar(row, self._plan.base_s))
+            while held and held[0].complete:
+                self._take_base(held.popleft(), history=not self._is_live)
+        if held:
+            self._ask_repair()
+
+    def _take_official(self, bar: Bar) -> None:
+        old = not self._is_live or self._next_start_ns(bar) != self._open_start_ns()
+        self._take_base(bar, history=old, official=True)
+
+    def _open_start_ns(self) -> int:
         span = self._builder.span
-        until_ns = NEVER_NS if span is None else span.start_ns
-        rows = self._connection.history(self._symbol, self._duration_s, REPAIR)
-        for row in rows:
-            if self._newest_ns < int(row["datetime"]) < until_ns:
-                bar = self._bar(row)
-                self._newest_ns = bar.start_ns
-                old = not self._is_live or self._next_start_ns(bar) != until_ns
-                self._queue.append(Delivery(bar, old))
+        return NEVER_NS if span is None else span.start_ns
 
     def _next_start_ns(self, bar: Bar) -> int:
-        duration_ns = self._duration_s * SECOND_NS
-        span = self._sessions.span_of_label(bar.start_ns, duration_ns)
-        return self._sessions.next_span(span, duration_ns).start_ns
+        base_ns = self._plan.base_s * SECOND_NS
+        span = self._sessions.span_of_label(bar.start_ns, base_ns)
+        return self._sessions.next_span(span, base_ns).start_ns
 
-    def _bar(self, row: Kline) -> Bar:
-        span = self._sessions.span_of_label(int(row["datetime"]), self._duration_s * SECOND_NS)
-        return bar_from_kline(row, span.end_ns, span.trading_day)
+    def _tell_late_tick(self, tick: Tick) -> None:
+        count, self._late_ticks = self._builder.late_ticks, self._builder.late_ticks
+        if self._is_live:
+            self._tell(
+                Notice.LATE_TICK,
+                f"{self._plan.symbol}: a tick came after its bar had left, {count} so far",
+                count=count,
+                tick=tick,
+            )

@@ -1,12 +1,15 @@
 """When one contract trades, and which bar a moment belongs to. Pure: trading hours come in.
 
 Rules (found in official klines; the contract's own `trading_time` decides, never a table):
-- A bar labelled L of length d holds the ticks with L < t <= L + d; L is the floor of the clock.
+- A bar labelled L of length d holds the ticks with L < t <= L + d; L is the floor of the clock,
+  a multiple of d since 1970 UTC. A day's bar is labelled 00:00 Beijing time of its trading day.
 - Ticks before a stretch opens belong to its first bar, ticks at or after its end to its last.
 - A trading day begins at 18:00 of the evening before it (tqsdk.datetime).
-- No night session when a public holiday lies between two trading days; none in the evenings of
-  2020-02-03 to 2020-05-05.
-So all ticks of all time fall into exactly one bar: bars tile the time line.
+- Which evenings have a night session: `calendar`.
+So all ticks of all time fall into exactly one bar: bars tile the time line, and none joins two
+trading days. Between those lie 15:15 to 21:00 at least: no bar of up to 4 hours spans that pause,
+and of the longer lengths that divide a day each has an edge in it, 17:36 (17,280 s), 20:00 (6 h and
+12 h) or 16:00 (8 h).
 Times are nanoseconds since 1970 UTC; Beijing is UTC+8, without daylight saving since 1991.
 """
 
@@ -15,14 +18,23 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
+from typing import TypeVar
 
-from .calendar import TradingCalendar
+from .calendar import LATE_NIGHTS, TradingCalendar, has_night
 from .errors import WrongSetting
 from .model import TradingTime
 
-__all__ = ["DAY_NS", "BarSpan", "Sessions", "Stretch", "beijing_date", "midnight_ns"]
+__all__ = [
+    "DAY_NS",
+    "BarSpan",
+    "Sessions",
+    "Stretch",
+    "beijing_date",
+    "check_duration",
+    "midnight_ns",
+]
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
@@ -30,13 +42,12 @@ DAY_NS = 24 * HOUR_NS
 BEIJING_OFFSET_NS = 8 * HOUR_NS
 
 DAY_TURNS_NS = 18 * HOUR_NS
-LONGEST_BAR_NS = 4 * HOUR_NS  # short of the 6 hours that separate trading days
+LONGEST_FREE_NS = 4 * HOUR_NS  # short of the 5 h 45 min that separate trading days
 LONGEST_PRE_OPEN_NS = HOUR_NS
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-ONE_DAY = timedelta(days=1)
-SATURDAY = 5
-# the pandemic: evenings without a night session, all exchanges
-SUSPENDED_FROM, SUSPENDED_UNTIL = date(2020, 2, 3), date(2020, 5, 5)
+K = TypeVar("K")
+V = TypeVar("V")
+CACHED = 16  # windows, and days, that stay at hand: bars come in the order of time
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,29 @@ def midnight_ns(day: date) -> int:
     return (day.toordinal() - EPOCH_ORDINAL) * DAY_NS - BEIJING_OFFSET_NS
 
 
+def check_duration(duration_ns: int) -> None:
+    """Raises `WrongSetting` for a length that bars cannot have.
+
+    Lengths are whole seconds up to 4 hours; longer ones divide a day: 17,280 s, 6, 8, 12, 24 hours.
+    """
+    longest = DAY_NS if DAY_NS % max(duration_ns, 1) == 0 else LONGEST_FREE_NS
+    if not (0 < duration_ns <= longest and duration_ns % SECOND_NS == 0):
+        raise WrongSetting(
+            "duration_ns",
+            duration_ns,
+            "whole seconds up to 4 hours, or of longer ones a length that divides a day: 17,280 s, "
+            "6, 8, 12 or 24 hours",
+        )
+
+
 class Sessions:
-    """The trading hours of one contract.
+    """The trading hours of one contract: when it would trade, listed already or not.
 
     `trading_time` as TqSdk tells it: {"day": [["09:00:00", "10:15:00"], ...], "night": [...]},
     hours above 24 being after midnight. Raises `WrongSetting` when it names no day session.
+
+    Answers for any moment: beyond `calendar.covered_until` weekdays trade. The hours are today's;
+    nights once ended at other times.
     """
 
     def __init__(self, trading_time: TradingTime, calendar: TradingCalendar) -> None:
@@ -96,30 +125,37 @@ class Sessions:
         self.calendar = calendar
         self._day = _offsets(trading_time, "day")
         self._night = _offsets(trading_time, "night")
-        self._window_date = date.min
-        self._window_cache = _Window((), (), ())
+        self._windows: dict[int, _Window] = {}  # by Beijing day
+        self._days: dict[date, tuple[Stretch, ...]] = {}
 
     def stretches(self, day: date) -> tuple[Stretch, ...]:
         """The stretches of trading day `day`, its night first; none if it is no trading day."""
-        if not self.calendar.is_trading_day(day):
-            return ()
-        eve = self.calendar.previous_day(day)
-        night = self._night if _has_night(eve, day) else ()
-        parts = [(midnight_ns(eve), night), (midnight_ns(day), self._day)]
-        return tuple(
-            Stretch(origin + start, origin + end, day)
-            for origin, offsets in parts
-            for start, end in offsets
-        )
+        found = self._days.get(day)
+        if found is None:
+            found = _kept(self._days, day, self._lay_out(day))
+        return found
+
+    def has_night(self, day: date) -> bool:
+        """Whether trading day `day` begins with a night session, on the evening before it."""
+        stretches = self.stretches(day)
+        return bool(stretches) and stretches[0].start_ns < midnight_ns(day)
+
+    def open_of(self, day: date) -> int:
+        """When trading day `day` opens, its night included; the next trading day if it is none."""
+        return self.stretches(self._trading_day_from(day))[0].start_ns
+
+    def close_of(self, day: date) -> int:
+        """When trading day `day` ends, 15:00 or 15:15; of the next trading day if it is none."""
+        return self.stretches(self._trading_day_from(day))[-1].end_ns
 
     def stretch_at(self, time_ns: int) -> Stretch | None:
-        """The stretch that trades at this moment, if any."""
+        """The stretch that trades at this moment, if any; at its end none does."""
         window = self._window(time_ns)
-        index = bisect_right(window.starts_ns, time_ns) - 1
-        stretch = window.stretches[index]
+        stretch = window.stretches[bisect_right(window.starts_ns, time_ns) - 1]
         return stretch if stretch.start_ns <= time_ns < stretch.end_ns else None
 
     def is_open(self, time_ns: int) -> bool:
+        """Whether the contract trades at this moment: auctions and breaks are not open."""
         return self.stretch_at(time_ns) is not None
 
     def next_open(self, time_ns: int) -> int:
@@ -128,21 +164,23 @@ class Sessions:
         return window.starts_ns[bisect_left(window.starts_ns, time_ns)]
 
     def trading_day_of(self, time_ns: int) -> date:
-        """The trading day of a moment: 20:59 belongs to the day that it opens."""
-        day = beijing_date(time_ns + DAY_NS - DAY_TURNS_NS)
-        return day if self.calendar.is_trading_day(day) else self.calendar.next_day(day)
+        """The trading day of a moment: from 18:00 on the next one, so 20:59 is of the day it opens.
+
+        TqSdk turns at the same time (tqsdk.datetime).
+        """
+        return self._trading_day_from(beijing_date(time_ns + DAY_NS - DAY_TURNS_NS))
 
     def bar_of(self, time_ns: int, duration_ns: int) -> BarSpan:
         """The bar that a tick stamped `time_ns` belongs to.
 
-        Raises `WrongSetting` for a duration that is neither whole seconds up to 4 hours nor a day.
+        Raises `WrongSetting` for a length that `check_duration` refuses.
         """
         window = self._window(time_ns)
         index = bisect_left(window.reach_ns, time_ns) - 1
         if duration_ns == DAY_NS:
             day = window.stretches[index].trading_day
             return _span(window, index, midnight_ns(day), DAY_NS)
-        _check_duration(duration_ns)
+        check_duration(duration_ns)
         stretch = window.stretches[index]
         inside = min(max(time_ns, stretch.start_ns + 1), stretch.end_ns)
         return _span(window, index, (inside - 1) // duration_ns * duration_ns, duration_ns)
@@ -152,8 +190,9 @@ class Sessions:
         years) gets its whole length."""
         if duration_ns == DAY_NS:
             return self.bar_of(label_ns + DAY_NS // 2, DAY_NS)
-        end_ns = label_ns + duration_ns
-        for stretch in self._window(label_ns).stretches:
+        end_ns, window = label_ns + duration_ns, self._window(label_ns)
+        index = bisect_right(window.starts_ns, label_ns) - 1
+        for stretch in window.stretches[index : index + 2]:  # the label may precede its stretch
             if stretch.start_ns < end_ns and label_ns < stretch.end_ns:
                 return self.bar_of(max(label_ns, stretch.start_ns) + 1, duration_ns)
         day = self.trading_day_of(label_ns)
@@ -170,12 +209,32 @@ class Sessions:
             yield span
             span = self.next_span(span, duration_ns)
 
+    def _trading_day_from(self, day: date) -> date:
+        """`day`, or the first trading day after it."""
+        return day if self.calendar.is_trading_day(day) else self.calendar.next_day(day)
+
+    def _lay_out(self, day: date) -> tuple[Stretch, ...]:
+        if not self.calendar.is_trading_day(day):
+            return ()
+        eve = self.calendar.previous_day(day)
+        late_ns = _clock(LATE_NIGHTS.get(eve, "00:00:00"))
+        night = self._night if has_night(eve, day) else ()
+        parts = [
+            (midnight_ns(eve), [(max(start, late_ns), end) for start, end in night]),
+            (midnight_ns(day), self._day),
+        ]
+        return tuple(
+            Stretch(origin + start, origin + end, day)
+            for origin, offsets in parts
+            for start, end in offsets
+        )
+
     def _window(self, time_ns: int) -> _Window:
-        day = beijing_date(time_ns)
-        if day != self._window_date:
-            self._window_cache = self._build_window(day)
-            self._window_date = day
-        return self._window_cache
+        day = (time_ns + BEIJING_OFFSET_NS) // DAY_NS
+        found = self._windows.get(day)
+        if found is None:
+            found = _kept(self._windows, day, self._build_window(beijing_date(time_ns)))
+        return found
 
     def _build_window(self, day: date) -> _Window:
         """Two trading days before and after `day`: what any bar near it can touch."""
@@ -186,6 +245,13 @@ class Sessions:
         reach = [stretches[0].start_ns]
         reach += [_reach(a, b) for a, b in pairwise(stretches)]
         return _Window(stretches, tuple(s.start_ns for s in stretches), tuple(reach))
+
+
+def _kept(cache: dict[K, V], key: K, value: V) -> V:
+    if len(cache) >= CACHED:
+        cache.clear()
+    cache[key] = value
+    return value
 
 
 def _span(window: _Window, index: int, label_ns: int, duration_ns: int) -> BarSpan:
@@ -220,13 +286,6 @@ def _reach(before: Stretch, after: Stretch) -> int:
     return after.start_ns - min(LONGEST_PRE_OPEN_NS, pause_ns // 2)
 
 
-def _has_night(eve: date, day: date) -> bool:
-    """Whether the evening of trading day `eve` opens the next trading day, `day`."""
-    between = (eve + ONE_DAY * n for n in range(1, (day - eve).days))
-    holiday = any(each.weekday() < SATURDAY for each in between)
-    return not holiday and not SUSPENDED_FROM <= eve <= SUSPENDED_UNTIL
-
-
 def _offsets(trading_time: TradingTime, part: str) -> tuple[tuple[int, int], ...]:
     return tuple((_clock(start), _clock(end)) for start, end in trading_time.get(part) or ())
 
@@ -235,10 +294,3 @@ def _clock(text: str) -> int:
     """Nanoseconds after midnight: "25:00:00" is 1 a.m. of the next day."""
     hours, minutes, seconds = (int(part) for part in text.split(":"))
     return (hours * 3_600 + minutes * 60 + seconds) * SECOND_NS
-
-
-def _check_duration(duration_ns: int) -> None:
-    if not (0 < duration_ns <= LONGEST_BAR_NS and duration_ns % SECOND_NS == 0):
-        raise WrongSetting(
-            "duration_ns", duration_ns, "whole seconds up to 4 hours, or a day of 86,400 seconds"
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import weakref
 from collections import deque
 from types import TracebackType
@@ -11,16 +12,23 @@ from typing import Any, cast
 import backtrader as bt
 
 from .broker import TqBroker
-from .calendar import TradingCalendar, shanghai_calendar
-from .clock import MarketClock
+from .calendar import TradingCalendar
+from .clock import MarketClock, long_past_ns
 from .config import Settings, load_settings
 from .connection import Connection
 from .errors import LiveTradingRefused, NotStarted, WrongSetting
 from .feed import TqData
+from .market_calendar import MarketCalendar
+from .model import Instrument
+from .notices import Notice
 from .pump import Pump
+from .sessions import Sessions
 from .sim import LocalExchange
+from .trading_days import TradingDays
 
 __all__ = ["TqStore"]
+
+logger = logging.getLogger(__name__)
 
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
@@ -63,11 +71,13 @@ class TqStore:
         if exchange is not None and self.mode != "demo":
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
         self._exchange = exchange
-        self._stops_exchange = False
+        self._stops_exchange = self._holds_market = False
         self._grace_s = grace_s
         self._connection: Connection | None = None
         self._pump: Pump | None = None
-        self._calendar: TradingCalendar | None = None
+        self._days = TradingDays(self._settings.holidays)
+        self._sessions: dict[str, Sessions] = {}
+        self._wanted: dict[str, None] = {}  # symbols of the feeds, in order
         self._notifications: deque[tuple[Any, tuple[Any, ...], dict[str, Any]]] = deque()
         self.datas: list[TqData] = []
         self.broker: TqBroker | None = None
@@ -97,7 +107,7 @@ class TqStore:
             self.broker = broker
         if self._connection is not None:
             return
-        speed, settings = self._prepare()
+        speed, settings, now_ns = self._prepare()
         connection = Connection(settings)
         try:
             connection.open()
@@ -105,14 +115,14 @@ class TqStore:
             self._stop_exchange()
             raise
         self._connection = connection
-        self._pump = Pump(connection, MarketClock(speed), self._grace_s)
+        self._pump = Pump(connection, MarketClock(speed), self._grace_s, now_ns)
         _open_stores.add(self)
 
     def stop(self) -> None:
         """Close the session; does nothing when it is closed."""
         connection, self._connection = self._connection, None
         self._pump = None
-        self.datas = []
+        self.datas, self._sessions = [], {}
         if connection is not None:
             connection.close()
         self._stop_exchange()
@@ -128,17 +138,37 @@ class TqStore:
     ) -> None:
         self.stop()
 
-    def _prepare(self) -> tuple[float | None, Settings]:
-        """The pace of the market and where it is; starts the embedded exchange."""
+    def _prepare(self) -> tuple[float | None, Settings, int]:
+        """The market's pace, where it is, and a time that it has passed for sure (ns; 0: unknown).
+
+        Starts the embedded exchange.
+        """
         if self.mode != "demo":
-            return 1.0, self._settings
+            is_real = self._settings.md_url is None
+            return 1.0, self._settings, long_past_ns() if is_real else 0
         exchange = self._exchange or LocalExchange()
         self._stops_exchange = not exchange.is_running
         self._exchange = exchange.start()
+        if exchange.speed is None and not exchange.is_paused:
+            exchange.pause()  # until all feeds stand, so that each run begins at the same tick
+            self._holds_market = True
         urls = {name: getattr(exchange, name) for name in ("auth_url", "md_url", "td_url")}
-        return exchange.speed, self._settings.model_copy(update=urls)
+        return exchange.speed, self._settings.model_copy(update=urls), exchange.now_ns
+
+    def _warn_of_calendar(self, pump: Pump) -> None:
+        """Say loudly, once, that holidays are not known from some day on."""
+        text = self._days.warning(pump.market_ns)
+        if text:
+            logger.warning(text)
+            self.put_notification(Notice.CALENDAR_ENDS, text)
+
+    def _let_market_go(self) -> None:
+        if self._holds_market and self._exchange is not None:
+            self._holds_market = False
+            self._exchange.resume()
 
     def _stop_exchange(self) -> None:
+        self._let_market_go()
         if self._exchange is not None and self._stops_exchange:
             self._exchange.stop()
             self._exchange, self._stops_exchange = None, False
@@ -160,9 +190,19 @@ class TqStore:
     @property
     def calendar(self) -> TradingCalendar:
         """Trading days of the Chinese exchanges."""
-        if self._calendar is None:
-            self._calendar = shanghai_calendar()
-        return self._calendar
+        return self._days.calendar
+
+    def want(self, symbol: str) -> None:
+        """A feed of `symbol` will start: what all need is asked for at once."""
+        self._wanted[symbol] = None
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Contract terms and today's limits; raises `UnknownSymbol`."""
+        listing = self.connection.listing
+        wanted = listing.instruments([*self._wanted, symbol])
+        followed = [each.underlying_symbol for each in wanted.values() if each.underlying_symbol]
+        listing.instruments(followed)  # orders go there
+        return wanted[symbol]
 
     # ---- what programs and Cerebro call
 
@@ -192,6 +232,30 @@ class TqStore:
         options = {"execution": execution, "risk": risk, "market_ticks": market_ticks}
         return cast("TqBroker", make(store=self, **options))
 
+    def get_daily_data(self, dataname: str, history: int = 10_000, **kwargs: Any) -> TqData:
+        """A feed of trading days: a bar lasts from 21:00 of the evening before to 15:00.
+
+        It is delivered at the close of the day session. Parameters and errors as in `getdata`.
+        """
+        return self.getdata(dataname, bt.TimeFrame.Days, 1, history, **kwargs)
+
+    def sessions(self, symbol: str) -> Sessions:
+        """The contract's trading hours by trading day, in ns since 1970 UTC; needs the session."""
+        if symbol not in self._sessions:
+            hours = self.instrument(symbol).trading_time
+            day = self.connection.listing.market_day(symbol)
+            if day is not None and self.mode != "demo":
+                self._days.prepare(day, self.connection.holidays)
+            self._sessions[symbol] = Sessions(hours, self.calendar)
+        return self._sessions[symbol]
+
+    def market_calendar(self, symbol: str) -> MarketCalendar:
+        """The contract's hours as a Backtrader calendar, for timers, feeds and people.
+
+        Can be made before the session stands; answers when it does. Raises `UnknownSymbol` then.
+        """
+        return MarketCalendar(lambda: self.sessions(symbol))
+
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""
         self._notifications.append((msg, args, kwargs))
@@ -199,7 +263,9 @@ class TqStore:
     def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
         if self._pump is not None:
+            self._let_market_go()
             self._pump.new_cycle()
+            self._warn_of_calendar(self._pump)
         told = list(self._notifications)
         self._notifications.clear()
         return told

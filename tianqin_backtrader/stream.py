@@ -25,13 +25,19 @@ class TickStream:
 
     def read(self) -> Iterator[tuple[Tick, bool]]:
         """New ticks in order; True beside a tick before which others are missing for good."""
-        last_id, data = int(self._serial.get("last_id", -1)), self._serial.get("data", {})
+        for tick_id, row, missing in self.rows():
+            yield tick_from(tick_id, row), missing
+
+    def rows(self) -> Iterator[tuple[int, Mapping[str, Any], bool]]:
+        """As `read`, but TqSdk's own rows beside their ids: all five levels of the book."""
+        first_id, last_id = self._next_id, int(self._serial.get("last_id", -1))
+        self._next_id = max(first_id, last_id + 1)
+        data = self._serial.get("data", {})
         missing = False
-        for tick_id in range(self._next_id, last_id + 1):
+        for tick_id in range(first_id, last_id + 1):
             row = data.get(str(tick_id))
             if row is None:
                 missing = True
                 continue
-            yield tick_from(tick_id, row), missing
+            yield tick_id, row, missing
             missing = False
-        self._next_id = max(self._next_id, last_id + 1)

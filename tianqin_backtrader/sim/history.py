@@ -12,7 +12,7 @@ from .daybars import Bools, DayBars, Floats, Ints
 from .klines import KlineBuilder, day_labels
 from .listing import MAIN
 from .source import Source
-from .values import BEIJING_OFFSET_NS, DAY_NS, Contract, KlineRow, MarketTick
+from .values import DAY_NS, Contract, KlineRow, MarketTick
 
 __all__ = ["PastKlines", "merge", "rows_of"]
 
@@ -145,7 +145,7 @@ def rows_of(
     if duration_ns >= DAY_NS:
         label = np.repeat(labels_of_days, [len(bars) for bars in days])
     else:
-        label = start - (start + BEIJING_OFFSET_NS) % duration_ns
+        label = start - start % duration_ns
     _carry(opens, highs, lows, closes, idle & ~holes)
     first = np.flatnonzero(np.diff(label, prepend=label[0] - 1))
     last = np.append(first[1:], len(label)) - 1

@@ -1,9 +1,9 @@
 """The official klines, made from ticks one by one, as TqSdk's servers make them.
 
 A bar's label L is its start; a tick at t belongs to it when L < t <= L + d. Bars of less than a day
-take the floor of the Beijing clock, counted from 1970-01-01 00:00 Beijing time (real records decide
-only for durations that divide a day; for others this is the same floor carried on). A bar of n days
-holds n consecutive trading days and is labelled 00:00 of the first of them.
+take the floor of the clock, counted from 1970-01-01 00:00 UTC (real records decide only for
+durations that divide 8 hours; for others this is the same floor carried on). A bar of n days holds
+n consecutive trading days and is labelled 00:00 Beijing time of the first of them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,13 @@ LONGEST_PRE_OPEN_NS = HOUR_NS
 
 
 def floor_label(time_ns: int, duration_ns: int) -> int:
-    """Label of the bar of less than a day that begins at or before `time_ns`."""
-    beijing_ns = time_ns + BEIJING_OFFSET_NS
-    return beijing_ns - beijing_ns % duration_ns - BEIJING_OFFSET_NS
+    """Label of the bar that begins at or before `time_ns`.
+
+    Multiples of the duration since 1970 UTC; whole days begin at 00:00 Beijing time.
+    """
+    if duration_ns % DAY_NS == 0:
+        return time_ns - (time_ns + BEIJING_OFFSET_NS) % duration_ns
+    return time_ns - time_ns % duration_ns
 
 
 def day_labels(

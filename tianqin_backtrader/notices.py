@@ -1,0 +1,27 @@
+"""What strategies are told through `notify_store(msg, *args, **kwargs)`.
+
+`msg` is a `Notice`, a text that compares equal to its name; the first argument is a sentence for
+people; keywords hold what it is about, `data` above all.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+__all__ = ["Notice", "Tell"]
+
+
+class Notice(str, Enum):
+    AUDIT_DIFFERENCE = "AUDIT_DIFFERENCE"  # difference: a bar that is not the official one
+    LATE_TICK = "LATE_TICK"  # count: ticks that came after their bar had left
+    TICKS_LOST = "TICKS_LOST"  # a tick feed has a hole that nothing fills
+    CONTRACT_CHANGED = "CONTRACT_CHANGED"  # before, after: what a main contract follows
+    CONTRACT_EXPIRED = "CONTRACT_EXPIRED"  # no bar will come any more
+    CALENDAR_ENDS = "CALENDAR_ENDS"  # holidays are not known from a date on
+
+
+class Tell(Protocol):
+    """Passes a notice on to the strategies."""
+
+    def __call__(self, notice: Notice, text: str, **about: object) -> None: ...
