@@ -15,7 +15,7 @@ LAYER = {
     "stream": 1, "news": 1, "queries": 1, "charts": 1, "merging": 1, "delivery": 1, "audit": 1,
     "flow": 1, "listing": 1,
     "connection": 2, "series": 2, "tick_series": 2, "pump": 2, "closing": 2, "auditing": 2,
-    "main_contract": 2, "making": 2, "trading_days": 2,
+    "main_contract": 2, "mending": 2, "making": 2, "trading_days": 2,
     "commission": 3, "ordering": 3, "execution": 3, "desk": 3, "feed": 3, "broker": 3, "store": 3,
     "timeframes": 3, "lines": 3, "market_calendar": 3,
     "cli": 4, "__main__": 5, "__init__": 5,

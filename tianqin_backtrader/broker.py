@@ -117,7 +117,8 @@ class TqBroker(bt.broker.BrokerBase):
         if data._name in self.comminfo:
             return self.comminfo[data._name]
         if data.contract not in self._terms:
-            self._terms[data.contract] = TqCommInfo.of(self._store.connection.listing.terms(data.contract))
+            terms = self._store.connection.listing.terms(data.contract)
+            self._terms[data.contract] = TqCommInfo.of(terms)
         return self._terms[data.contract]
 
     # ---- orders: Backtrader's verbs

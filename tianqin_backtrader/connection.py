@@ -152,7 +152,7 @@ class Connection:
         return self._market_news.take()
 
     def has_answers(self) -> bool:
-        """Whether a request for klines was answered since the last call."""
+        """Whether the server has answered some question since the last call."""
         answered, self._market_news.has_answers = self._market_news.has_answers, False
         return answered
 

@@ -74,14 +74,21 @@ class Made:
 
 
 class Maker(Protocol):
-    """Makes the bars of a feed out of base bars."""
+    """Makes the bars of a feed out of base bars.
+
+    waits: a bar that lacks something may wait for the official one, for it is shown only once.
+    """
+
+    waits: bool
 
     def add(self, base: Bar) -> list[Made]:
         """Take the next base bar."""
 
 
 class Straight:
-    """The base bars are the feed's own."""
+    """The base bars are the feed's own, mended already."""
+
+    waits = False
 
     def add(self, base: Bar) -> list[Made]:
         return [Made(base, base.end_ns)]
@@ -89,6 +96,8 @@ class Straight:
 
 class Merging:
     """Bars of many minutes, each when it is over."""
+
+    waits = True
 
     def __init__(self, merger: BarMerger) -> None:
         self._merger = merger
@@ -99,6 +108,8 @@ class Merging:
 
 class Replaying:
     """Bars of many minutes, shown again each time they grow."""
+
+    waits = False
 
     def __init__(self, merger: BarMerger) -> None:
         self._merger = merger

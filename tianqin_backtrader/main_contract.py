@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .connection import Connection
 from .model import Tick
-from .sessions import Sessions
+from .sessions import DAY_TURNS_NS, Sessions, midnight_ns
 
 __all__ = ["MainContract"]
 
@@ -31,7 +31,7 @@ class MainContract:
     def on_tick(self, tick: Tick, missing: bool) -> None:
         if tick.time_ns > self._day_ends_ns:
             day = self._sessions.trading_day_of(tick.time_ns)
-            self._day_ends_ns = self._sessions.close_of(day)
+            self._day_ends_ns = midnight_ns(day) + DAY_TURNS_NS
             self._answer = self._connection.ask_underlying(self._symbol, day)
 
     def settle(self, late: bool) -> None:

@@ -85,18 +85,22 @@ class BarMerger:
         span, before = self._span_of(minute), self._left
         if before is not None and span.start_ns <= before.start_ns:
             return
-        begins = self._is_next(minute, span.after_ns)
-        if before is None or before.trading_day != span.trading_day:
-            self._traded = False if begins and span.first else None
-        elif not (self._traded or (begins and self._complete and span.after_ns == before.until_ns)):
-            self._traded = None
-        self._leading = not (self._traded or minute.volume)
-        self._traded = minute.volume > 0 or self._traded
+        had_traded = self._had_traded(span, before)
+        self._leading = not (had_traded or minute.volume)
+        self._traded = minute.volume > 0 or had_traded
         self._span = self._left = span
         self._end_ns, self._newest = span.end_ns, minute
         self._open, self._high, self._low = minute.open, minute.high, minute.low
         self._volume, self._amount, self._open_oi = minute.volume, minute.amount, minute.open_oi
-        self._complete = begins and minute.complete
+        self._complete = minute.complete and self._is_next(minute, span.after_ns)
+
+    def _had_traded(self, span: BarSpan, before: BarSpan | None) -> bool | None:
+        """Whether its day has traded when a bar begins; None: unknown."""
+        if before is None or before.trading_day != span.trading_day:
+            return False if span.first else None
+        if self._traded or (self._complete and span.after_ns == before.until_ns):
+            return self._traded
+        return None  # it may have in a hole
 
     def _take(self, minute: Bar, before: Bar) -> None:
         """Merge a further minute; `before` is the one that came before it."""

@@ -17,7 +17,7 @@ KINDS = ("orders", "trades")
 
 
 class MarketNews:
-    """Whose ticks have come, whether charts were answered, whether the socket stands."""
+    """Whose ticks have come, whether questions were answered, whether the socket stands."""
 
     def __init__(self) -> None:
         self.is_lost = self.has_answers = False
@@ -29,8 +29,8 @@ class MarketNews:
             ticks = diff.get("ticks")
             if ticks:
                 self._ticked.update(dict.fromkeys(ticks))
-            charts = diff.get("charts")
-            if charts and any(chart and "ready" in chart for chart in charts.values()):
+            charts = (diff.get("charts") or {}).values()
+            if "symbols" in diff or any(chart and "ready" in chart for chart in charts):
                 self.has_answers = True
             for notice in diff.get("notify", {}).values():
                 self._note_socket(str(notice.get("conn_id", "")), notice.get("code"))

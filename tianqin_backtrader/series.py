@@ -6,8 +6,6 @@ Where ticks are missing for good, whole bars are taken from official klines agai
 
 from __future__ import annotations
 
-import logging
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -15,17 +13,16 @@ from typing import Protocol
 
 from .auditing import Auditor
 from .bars import BarBuilder
-from .charts import Kline, KlineRequest
+from .charts import Kline
 from .connection import Connection
 from .delivery import Delivery, DeliveryQueue, Made, Maker
 from .flow import Follower, TickFlow
+from .mending import LetGo, Mender
 from .model import Bar, Tick, bar_from_kline
 from .notices import Notice, Tell
 from .sessions import Sessions
 
 __all__ = ["BarSeries", "Plan", "Series"]
-
-logger = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 MOST = 10_000  # klines that TqSdk gives
@@ -95,11 +92,8 @@ class BarSeries:
         self._connection, self._flow, self._sessions = connection, flow, sessions
         self._plan, self._tell, self._auditor = plan, tell, auditor
         self._builder = BarBuilder(sessions, plan.base_s * SECOND_NS)
-        self._newest_ns = -1  # start of the newest bar queued
-        self._newest_base_ns = -1  # and of the newest base bar taken
-        self._held: deque[Bar] = deque()  # base bars that wait for those before them
-        self._repair: KlineRequest | None = None
-        self._mends_before_ns = -1
+        self._base = self._mender(plan.base_s, self._take_base)
+        self._whole = self._mender(plan.duration_s, self._take_whole)
         self._late_until_ns = -1
         self._late_ticks = 0
         self._ticks_before = 0
@@ -125,20 +119,21 @@ class BarSeries:
 
     def settle(self, late: bool) -> None:
         if late:
-            newest = self._held[-1].start_ns if self._held else self._newest_base_ns
-            self._late_until_ns = max(self._late_until_ns, newest)
+            self._late_until_ns = max(self._late_until_ns, self._base.newest_closed_ns)
         self.queue.settle(self._late_until_ns)
+        self._ask()
 
     def close_until(self, now_ns: int) -> None:
         self._take(self._builder.close_until(now_ns))
+        self._ask()
         span = self._builder.span
         if span is not None and span.trading_day > self._plan.last_day and not self._is_over:
             self._is_over = True
             self._tell(Notice.CONTRACT_EXPIRED, f"{self._plan.symbol} has had its last bar")
 
     def poll(self) -> None:
-        if self._repair is not None and self._repair.is_ready:
-            self._mend(self._repair)
+        self._base.poll(self._open_ns)
+        self._whole.poll(self._open_whole_ns)
         if self._auditor is not None:
             self._auditor.poll()
 
@@ -156,10 +151,8 @@ class BarSeries:
         if not self._is_over and span and tick and tick.time_ns > span.after_ns:
             self.close_until(span.end_ns)
         self._is_over = True
-        repair = self._repair
-        if repair is not None:
-            self._connection.wait_until(lambda: repair.is_ready, "missing klines")
-            self._mend(repair)
+        self._base.finish(self._open_ns)
+        self._whole.finish(self._open_whole_ns)
         if self._auditor is not None:
             self._auditor.finish(ended=True)
 
@@ -179,15 +172,16 @@ class BarSeries:
         rows = self._connection.history(plan.symbol, plan.duration_s, max(plan.history, 1) + 1)
         official = [self._bar(row, plan.duration_s) for row in rows[:-1]]
         for bar in official[-plan.history :] if plan.history else ():
-            self.queue.put(Delivery(bar, True, bar.end_ns))
+            if bar.volume or plan.flat:
+                self.queue.put(Delivery(bar, True, bar.end_ns))
         if official:
-            self._newest_ns = official[-1].start_ns
+            self._whole.newest_ns = official[-1].start_ns
         if plan.base_s == plan.duration_s:
             base = official
         else:
             base = self._base_of_open_bar(rows[-1]) if rows else []
         if base:
-            self._newest_base_ns = base[-1].start_ns
+            self._base.newest_ns = base[-1].start_ns
             self._builder.resume(base[-1])
 
     def _base_of_open_bar(self, row: Kline) -> list[Bar]:
@@ -198,7 +192,7 @@ class BarSeries:
         bars = [self._bar(each, plan.base_s) for each in rows[:-1]]
         for bar in bars:
             if self._sessions.bar_of(bar.end_ns, duration_ns).start_ns >= int(row["datetime"]):
-                self._take_base(bar, history=True)
+                self._base.take(bar)
         return bars
 
     def _bar(self, row: Kline, duration_s: int) -> Bar:
@@ -207,82 +201,69 @@ class BarSeries:
 
     # ---- from base bars to deliveries
 
-    def _take(self, bars: Iterable[Bar]) -> None:
-        """Take built base bars; from one that lacks ticks on they are held until it is mended."""
-        for bar in bars:
-            if bar.trading_day > self._plan.last_day:
-                return
-            if self._held or not bar.complete:
-                self._held.append(bar)
-            else:
-                self._take_base(bar, history=not self._is_live)
-        if self._held and self._repair is None:
-            self._ask_repair()
+    def _mender(self, duration_s: int, let_go: LetGo) -> Mender:
+        plan = self._plan
+        return Mender(
+            self._connection,
+            plan.symbol,
+            duration_s,
+            lambda row: self._bar(row, duration_s),
+            let_go,
+        )
 
-    def _take_base(self, bar: Bar, *, history: bool, official: bool = False) -> None:
-        if bar.start_ns <= self._newest_base_ns:
-            return
-        self._newest_base_ns = bar.start_ns
-        for made in self._plan.maker.add(bar):
-            self._deliver(made, history, built=not official or made.bar is not bar)
+    def _take(self, bars: Iterable[Bar]) -> None:
+        for bar in bars:
+            if bar.trading_day <= self._plan.last_day:
+                self._base.take(bar)
+
+    def _ask(self) -> None:
+        """Ask for official klines where bars are held, once all ticks that came are taken."""
+        self._base.ask(self._open_ns)
+        self._whole.ask(self._open_whole_ns)
+
+    def _take_base(self, bar: Bar, *, official: bool) -> None:
+        maker, history = self._plan.maker, self._is_old(bar, official, self._plan.base_s)
+        for made in maker.add(bar):
+            if maker.waits:
+                self._whole.take(made.bar)
+            else:
+                self._deliver(made, history, built=not official or made.bar is not bar)
+
+    def _take_whole(self, bar: Bar, *, official: bool) -> None:
+        history = self._is_old(bar, official, self._plan.duration_s)
+        self._deliver(Made(bar, bar.end_ns), history, built=not official)
 
     def _deliver(self, made: Made, history: bool, *, built: bool) -> None:
         bar = made.bar
-        if bar.start_ns <= self._newest_ns:
-            return
-        if made.final:
-            self._newest_ns = bar.start_ns
-            if self._auditor is not None:
-                self._auditor.add(bar, built=built)
+        if made.final and self._auditor is not None:
+            self._auditor.add(bar, built=built)
         if bar.volume or self._plan.flat:
             late = history or made.time_ns <= self._late_until_ns
             self.queue.put(Delivery(bar, late, made.time_ns, made.update, made.final))
 
-    # ---- holes and late ticks
+    def _is_old(self, bar: Bar, official: bool, duration_s: int) -> bool:
+        """Whether a bar is no news; an official one is if it ended only now."""
+        if not self._is_live or not official:
+            return not self._is_live
+        duration_ns = duration_s * SECOND_NS
+        span = self._sessions.span_of_label(bar.start_ns, duration_ns)
+        following = self._sessions.next_span(span, duration_ns).start_ns
+        is_whole = duration_s == self._plan.duration_s
+        return following != (self._open_whole_ns if is_whole else self._open_ns)
 
-    def _ask_repair(self) -> None:
-        plan, newest = self._plan, self._held[-1].start_ns
-        missing_ns = newest - max(self._newest_base_ns, self._held[0].start_ns - SECOND_NS)
-        count = missing_ns // (plan.base_s * SECOND_NS) + len(self._held) + 10
-        if count > MOST:
-            logger.warning("%s: bars between two official series are lost", plan.symbol)
-        self._mends_before_ns = self._open_start_ns()
-        self._repair = self._connection.klines(plan.symbol, plan.base_s, min(count, MOST))
-
-    def _mend(self, request: KlineRequest) -> None:
-        """Put official klines where ticks are missing, and let go what waited for them.
-
-        A kline that was open when they were asked for may lack its end. The last one is news all
-        the same when it ended only now.
-        """
-        rows, before_ns = request.rows(), self._mends_before_ns
-        request.release()
-        self._repair = None
-        held = self._held
-        while held and (held[0].complete or held[0].start_ns < before_ns):
-            until_ns = min(next((b.start_ns for b in held if b.complete), NEVER_NS), before_ns)
-            while held and not held[0].complete and held[0].start_ns < before_ns:
-                held.popleft()
-            for row in rows:
-                if self._newest_base_ns < int(row["datetime"]) < until_ns:
-                    self._take_official(self._bar(row, self._plan.base_s))
-            while held and held[0].complete:
-                self._take_base(held.popleft(), history=not self._is_live)
-        if held:
-            self._ask_repair()
-
-    def _take_official(self, bar: Bar) -> None:
-        old = not self._is_live or self._next_start_ns(bar) != self._open_start_ns()
-        self._take_base(bar, history=old, official=True)
-
-    def _open_start_ns(self) -> int:
+    @property
+    def _open_ns(self) -> int:
+        """Start of the base bar being built."""
         span = self._builder.span
         return NEVER_NS if span is None else span.start_ns
 
-    def _next_start_ns(self, bar: Bar) -> int:
-        base_ns = self._plan.base_s * SECOND_NS
-        span = self._sessions.span_of_label(bar.start_ns, base_ns)
-        return self._sessions.next_span(span, base_ns).start_ns
+    @property
+    def _open_whole_ns(self) -> int:
+        """Start of the bar that the base bar being built belongs to."""
+        span, duration_ns = self._builder.span, self._plan.duration_s * SECOND_NS
+        if span is None:
+            return NEVER_NS
+        return self._sessions.bar_of(span.end_ns, duration_ns).start_ns
 
     def _tell_late_tick(self, tick: Tick) -> None:
         count, self._late_ticks = self._builder.late_ticks, self._builder.late_ticks
