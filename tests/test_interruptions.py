@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import backtrader as bt
+import pandas as pd
 import pytest
 import tqsdk.connect
 from test_feeds import CU, MINUTE, FeedSeen, Recorder, beijing, feeds_of, official, watch
@@ -139,3 +141,50 @@ def test_the_audit_can_be_switched_off() -> None:
         LocalExchange(start=start, end=end), feeds_of(CU, [(MINUTE, 1)], history=3, audit=False)
     )
     assert (feed.audit.agreed, feed.audit.differed, feed.audit.pending) == (0, 0, 0)
+
+
+def test_a_contract_without_ticks_blocks_nobody_after_a_reconnect(
+    records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TqSdk held all data back for ever: its chart of a contract listed later stayed empty."""
+    monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: NO_RETRY_S)
+    later = records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz"
+    now = records / "quotes-2020-08-21" / "CFFEX.IF2009.csv.gz"
+    exchange = LocalExchange(
+        replay=[now, later],
+        start=beijing("2020-08-21T13:40:00"),
+        end=beijing("2020-08-21T14:00:00"),
+    )
+    ends: list[str] = []
+
+    class Watch(bt.Strategy):
+        def look(self) -> None:
+            ends.append(f"{self.data.datetime.datetime(0):%H:%M}")
+            if len(ends) == 5:
+                exchange.drop("md", 0)
+
+        next = prenext = look
+
+    with TqStore(exchange=exchange) as store:
+        cerebro = bt.Cerebro(tz=0, stdstats=False)
+        cerebro.setbroker(store.getbroker())
+        for symbol in ("CFFEX.IF2009", "CFFEX.IF2101"):
+            cerebro.adddata(store.getdata(symbol, history=0))
+        cerebro.addstrategy(Watch)
+        cerebro.run()
+    assert ends == [f"13:{m}" for m in range(41, 60)] + ["14:00"]
+
+
+def test_a_contract_listed_tomorrow_has_its_first_bar_whole(records: Path) -> None:
+    """No history, no quote, no tick: its feed waits, and no minute is missing from its first."""
+    exchange = LocalExchange(
+        replay=[records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz"],
+        start=beijing("2021-01-04T09:10:00"),
+        end=beijing("2021-01-04T09:40:00"),
+    )
+    (feed,), notices = watch(exchange, feeds_of("CFFEX.IF2101", [(MINUTE, 1)], history=10))
+    assert [f"{row[0]:%H:%M}" for row in feed.rows] == [f"09:{m}" for m in range(31, 41)]
+    record = pd.read_csv(records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz")
+    traded = record[record.dt <= "2021-01-04 09:40:00.000"].total_volume.iloc[-1]
+    assert sum(row[5] for row in feed.rows) == traded
+    assert notices == []

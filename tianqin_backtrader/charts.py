@@ -18,7 +18,7 @@ SECOND_NS = 1_000_000_000
 # Klines of one serial kept in TqSdk's tree once they were read: without a limit it grows by every
 # bar for as long as the process runs.
 KEPT_KLINES = 500
-PROBE = "tianqin_probe"
+PROBE, TICKS_OF = "tianqin_probe", "tianqin_ticks_"
 
 Kline = Mapping[str, Any]  # datetime (ns, start), open, high, low, close, volume, open_oi, close_oi
 Send = Callable[[dict[str, Any]], None]
@@ -49,11 +49,20 @@ class _Chart:
 
 
 class TickChart(_Chart):
-    """One contract's newest ticks; the window follows the market."""
+    """One contract's newest ticks; the window follows the market.
+
+    A chart without any tick must be given back: after a reconnect TqSdk holds all data back until
+    every chart has rows (tqsdk.connect, MdReconnectHandler), those of other contracts too.
+    """
 
     def __init__(self, symbol: str, *where: Any) -> None:
         super().__init__(*where)
         self.symbol = symbol
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the contract never had a tick."""
+        return self.first_id < 0
 
     def stream(self) -> TickStream:
         """The window's ticks from its oldest one on. Streams do not disturb each other."""
@@ -99,10 +108,14 @@ class Charts:
         """The chart of the newest `width` ticks; those who ask for one contract share it."""
         chart = self._ticks.get(symbol)
         if chart is None or chart.width < width:
-            chart_id = f"tianqin_ticks_{symbol}"
-            where = self._open(chart_id, symbol, 0, width)
+            where = self._open(TICKS_OF + symbol, symbol, 0, width)
             chart = self._ticks[symbol] = TickChart(symbol, *where)
         return chart
+
+    def drop_ticks(self, symbol: str) -> None:
+        """Give a chart of ticks back."""
+        self._ticks.pop(symbol, None)
+        self._send({"chart_id": TICKS_OF + symbol, "ins_list": "", "duration": 0})
 
     def klines(self, symbol: str, duration_s: int, count: int) -> KlineRequest:
         """Ask for the newest `count` klines of `duration_s` seconds."""
@@ -117,7 +130,7 @@ class Charts:
 
         Its packets come in order, so with the answer all is here that it had sent before.
         """
-        symbol = next(iter(self._ticks))
+        symbol = next(iter(self._ticks))  # where no contract has ticks, no bar can end
         self._probe_width = 3 - self._probe_width  # an answer must differ from the last one
         probe = _Chart(*self._open(PROBE, symbol, 0, self._probe_width))
         return lambda: probe.is_ready

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from typing import Any, cast
 
 import requests
@@ -34,7 +33,6 @@ from .model import (
     position_from,
 )
 from .news import MarketNews, TradingNews
-from .queries import underlying_of, underlying_query
 from .stream import TickStream
 
 __all__ = ["Connection"]
@@ -91,10 +89,6 @@ class Connection:
             api.close()
         except Exception:
             logger.warning("TqSdk did not close cleanly", exc_info=True)
-
-    @property
-    def is_open(self) -> bool:
-        return self._api is not None
 
     @property
     def api(self) -> TqApi:
@@ -174,28 +168,39 @@ class Connection:
         return cast("Mapping[str, Any]", answer)
 
     def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
+        """As `TqApi.get_quote_list`, which waits in vain for a quote of what never traded yet."""
+        api = self.api
         try:
-            return list(self.api.get_quote_list(symbols))
+            api._ensure_symbol(symbols)
         except TqTimeoutError as error:
-            raise GatewayTimeout(f"no quotes of {', '.join(symbols)} within 30 s") from error
+            raise GatewayTimeout(f"no terms of {', '.join(symbols)} within 30 s") from error
         finally:
             self._note_news()
+        api._requests["quotes"] = wanted = api._requests["quotes"] | set(symbols)
+        text = ",".join(sorted(wanted))
+        self._send({"aid": "subscribe_quote", "ins_list": text})
+        self.wait_until(lambda: api._data.get("ins_list", "") == text, "quotes")
+        return [self._node("quotes", symbol) for symbol in symbols]
 
-    def ask_underlying(self, main: str, day: date) -> Callable[[], str]:
-        """Ask which contract a main contract follows on `day`; what is returned tells it, or ""."""
-        name, query = underlying_query(main, day)
-        variables = {"instrument_id": [main]}
+    def ask(self, name: str, query: str, symbol: str) -> Callable[[], Mapping[str, Any] | None]:
+        """Ask about a contract without waiting; what is returned gives the answer when it is here."""
+        variables = {"instrument_id": [symbol]}
         self._send({"aid": "ins_query", "query_id": name, "query": query, "variables": variables})
-        return lambda: underlying_of(self._node("symbols").get(name))
+        return lambda: cast("Mapping[str, Any] | None", self._node("symbols").get(name))
 
     def follow(self, symbol: str, width: int) -> TickStream:
         """The contract's ticks by id, beginning with the last `width` that the server holds."""
         return self.tick_chart(symbol, width).stream()
 
     def tick_chart(self, symbol: str, width: int) -> TickChart:
-        """The contract's newest `width` ticks; those who ask for one contract share the chart."""
+        """The contract's newest `width` ticks; those who ask for one contract share the chart.
+
+        One that `is_empty` is given back at once: ask again when the contract has a quote.
+        """
         chart = self._charts.ticks(symbol, width)
         self.wait_until(lambda: chart.is_ready, f"ticks of {symbol}")
+        if chart.is_empty:
+            self._charts.drop_ticks(symbol)
         return chart
 
     def klines(self, symbol: str, duration_s: int, count: int) -> KlineRequest:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from .connection import Connection
 from .model import Tick
+from .queries import underlying_of, underlying_query
 from .sessions import DAY_TURNS_NS, Sessions, midnight_ns
 
 __all__ = ["MainContract"]
@@ -26,13 +28,14 @@ class MainContract:
         self._sessions, self._on_roll = sessions, on_roll
         self._quoted = contract  # what TqSdk's quote says
         self._day_ends_ns = 0
-        self._answer: Callable[[], str] | None = None
+        self._answer: Callable[[], Mapping[str, Any] | None] | None = None
 
     def on_tick(self, tick: Tick, missing: bool) -> None:
         if tick.time_ns > self._day_ends_ns:
             day = self._sessions.trading_day_of(tick.time_ns)
             self._day_ends_ns = midnight_ns(day) + DAY_TURNS_NS
-            self._answer = self._connection.ask_underlying(self._symbol, day)
+            name, query = underlying_query(self._symbol, day)
+            self._answer = self._connection.ask(name, query, self._symbol)
 
     def settle(self, late: bool) -> None:
         """Nothing is delivered."""
@@ -43,10 +46,10 @@ class MainContract:
         if quoted != self._quoted:
             self._quoted = quoted
             self._become(quoted)
-        answer = self._answer() if self._answer is not None else ""
-        if answer:
+        contract = underlying_of(self._answer()) if self._answer is not None else ""
+        if contract:
             self._answer = None
-            self._become(answer)
+            self._become(contract)
 
     def _become(self, contract: str) -> None:
         if contract and contract != self._contract:

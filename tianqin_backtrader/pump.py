@@ -51,6 +51,7 @@ class Pump:
         self._began_ns = now_ns
         self._closing = Closing(connection, clock, grace_s)
         self._flows: dict[str, TickFlow] = {}
+        self._widths: dict[str, int] = {}  # of their charts
         self._series: list[Series] = []
         self._polled: list[Polled] = []
         self._next_end_ns = NEVER_NS  # of all bars being built
@@ -67,7 +68,8 @@ class Pump:
 
     def flow(self, symbol: str, ticks: int) -> TickFlow:
         """The contract's ticks; feeds of one contract share them."""
-        chart = self._connection.tick_chart(symbol, ticks)
+        self._widths[symbol] = max(ticks, self._widths.get(symbol, 0))
+        chart = self._connection.tick_chart(symbol, self._widths[symbol])
         if symbol not in self._flows:
             self._flows[symbol] = TickFlow(chart, paced=self._clock.speed is not None)
         return self._flows[symbol]
@@ -189,8 +191,15 @@ class Pump:
         now_ns = monotonic_ns()
         if self._connection.has_answers() or now_ns - self._polled_ns >= POLL_NS:
             self._polled_ns = now_ns
+            self._wake()
             for each in self._polled:
                 each.poll()
+
+    def _wake(self) -> None:
+        """Ask again for the ticks of contracts that had none, once they have a quote."""
+        for symbol, flow in self._flows.items():
+            if flow.is_asleep and self._connection.listing.quote(symbol).get("datetime"):
+                flow.wake(self._connection.tick_chart(symbol, self._widths[symbol]))
 
     def _finish(self) -> None:
         self.ended = True
