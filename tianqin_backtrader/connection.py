@@ -183,7 +183,7 @@ class Connection:
         return [self._node("quotes", symbol) for symbol in symbols]
 
     def ask(self, name: str, query: str, symbol: str) -> Callable[[], Mapping[str, Any] | None]:
-        """Ask about a contract without waiting; what is returned gives the answer when it is here."""
+        """Ask about a contract without waiting; what is returned gives the answer, if any."""
         variables = {"instrument_id": [symbol]}
         self._send({"aid": "ins_query", "query_id": name, "query": query, "variables": variables})
         return lambda: cast("Mapping[str, Any] | None", self._node("symbols").get(name))
