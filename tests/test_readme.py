@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import backtrader as bt
 import pytest
 
 from tianqin_backtrader import LocalExchange
@@ -23,14 +26,44 @@ def test_there_are_two_commands() -> None:
     assert len(blocks("sh")) == 2
 
 
-def test_the_program_runs_and_buys_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its market has no end: here it ends after some minutes of the first evening."""
-    evening = datetime(2025, 9, 15, 21, 30)  # noqa: DTZ001  Beijing time
-    monkeypatch.setattr(
-        "tianqin_backtrader.store.LocalExchange", lambda: LocalExchange(end=evening)
-    )
-    (program,) = blocks("python")
+@pytest.fixture
+def evening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's markets have no end: here they end after some minutes of the first evening."""
+    end = datetime(2025, 9, 15, 21, 30)  # noqa: DTZ001  Beijing time
+    monkeypatch.setattr("tianqin_backtrader.store.LocalExchange", lambda: LocalExchange(end=end))
+
+
+def test_the_program_runs_and_buys_once(evening: None) -> None:
     names: dict[str, Any] = {}
-    exec(program, names)
+    exec(blocks("python")[0], names)
     held = names["broker"].get_account_position("SHFE.cu2512")
     assert (held.long.today, held.net) == (1, 1)
+
+
+def test_the_feeds_deliver(evening: None) -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python")[1], names)
+    with names["store"] as store:
+        cerebro = bt.Cerebro(tz=0, stdstats=False)
+        cerebro.setbroker(store.getbroker())
+        feeds = [names[name] for name in ("minutes", "five", "seconds", "ticks", "days")]
+        for feed in feeds:
+            cerebro.adddata(feed)
+        cerebro.addstrategy(bt.Strategy)
+        cerebro.run()
+        assert [len(feed) > 0 for feed in feeds] == [True] * 5
+        assert len(feeds[0]) == 530
+        assert sum(feed.audit.differed for feed in feeds) == 0
+
+
+def test_a_recording_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "tianqin_backtrader", "record", "SHFE.cu2511"]
+    subprocess.run([*command, "--out", "ticks", "--seconds", "4"], check=True, capture_output=True)
+    names: dict[str, Any] = {}
+    exec(blocks("python")[2], names)
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.adddata(names["data"])
+    cerebro.addstrategy(bt.Strategy)
+    cerebro.run()
+    assert len(names["data"]) > 2

@@ -76,7 +76,7 @@ class Desk:
         self.server.tick(time, price, volume)
         self.flow.read()
 
-    def bars(self) -> list[tuple[str, float, float, bool]]:
+    def bars(self) -> list[tuple[str, float, int, bool]]:
         found = []
         while (delivery := self.series.queue.pop()) is not None:
             bar = delivery.bar

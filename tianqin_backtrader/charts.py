@@ -102,6 +102,7 @@ class Charts:
         self._send_pack, self._node = send, node
         self._count = 0
         self._ticks: dict[str, TickChart] = {}
+        self._newest = ""  # contract that was asked for last
         self._probe_width = 1
 
     def ticks(self, symbol: str, width: int) -> TickChart:
@@ -130,10 +131,13 @@ class Charts:
 
         Its packets come in order, so with the answer all is here that it had sent before.
         """
-        symbol = next(iter(self._ticks))  # where no contract has ticks, no bar can end
         self._probe_width = 3 - self._probe_width  # an answer must differ from the last one
-        probe = _Chart(*self._open(PROBE, symbol, 0, self._probe_width))
+        probe = _Chart(*self._open(PROBE, self._busiest(), 0, self._probe_width))
         return lambda: probe.is_ready
+
+    def _busiest(self) -> str:
+        """A contract that has ticks, if any has: its chart is never empty."""
+        return next(iter(self._ticks), self._newest)
 
     def _open(self, chart_id: str, symbol: str, duration_ns: int, width: int) -> tuple[Any, ...]:
         self._send(
@@ -144,6 +148,7 @@ class Charts:
                 "view_width": width,
             }
         )
+        self._newest = symbol
         path = ["klines", symbol, str(duration_ns)] if duration_ns else ["ticks", symbol]
         return width, self._node("charts", chart_id), self._node(*path), self._node()
 

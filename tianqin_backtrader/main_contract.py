@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .connection import Connection
+from .errors import TianqinError
 from .model import Tick
 from .queries import underlying_of, underlying_query
 from .sessions import DAY_TURNS_NS, Sessions, midnight_ns
 
 __all__ = ["MainContract"]
+
+logger = logging.getLogger(__name__)
 
 
 class MainContract:
@@ -43,16 +47,23 @@ class MainContract:
     def poll(self) -> None:
         """Look whether TqSdk has told of another contract."""
         quoted = str(self._connection.listing.quote(self._symbol).get("underlying_symbol") or "")
-        if quoted != self._quoted:
+        if quoted != self._quoted and self._become(quoted):
             self._quoted = quoted
-            self._become(quoted)
         contract = underlying_of(self._answer()) if self._answer is not None else ""
-        if contract:
+        if contract and self._become(contract):
             self._answer = None
-            self._become(contract)
 
-    def _become(self, contract: str) -> None:
-        if contract and contract != self._contract:
-            self._contract = contract
-            self._connection.instrument(contract)  # orders need its terms and limits
-            self._on_roll(contract)
+    def _become(self, contract: str) -> bool:
+        """Follow `contract`; False while its terms, which orders need, cannot be had."""
+        if contract in ("", self._contract):
+            return True
+        try:
+            self._connection.instrument(contract)
+        except TianqinError as error:
+            logger.warning(
+                "%s follows %s, whose terms are missing: %s", self._symbol, contract, error
+            )
+            return False
+        self._contract = contract
+        self._on_roll(contract)
+        return True

@@ -23,7 +23,7 @@ MARGIN = 10  # asked for beyond those that are missing
 class LetGo(Protocol):
     """Whoever takes the bars that are whole; `official`: it is TqSdk's, in place of ours."""
 
-    def __call__(self, bar: Bar, *, official: bool) -> None: ...
+    def __call__(self, bar: Bar, /, *, official: bool) -> None: ...
 
 
 class Mender:

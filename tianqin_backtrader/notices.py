@@ -20,6 +20,8 @@ class Notice(str, Enum):
     CONTRACT_EXPIRED = "CONTRACT_EXPIRED"  # no bar will come any more
     CALENDAR_ENDS = "CALENDAR_ENDS"  # holidays are not known from a date on
 
+    __str__ = str.__str__
+
 
 class Tell(Protocol):
     """Passes a notice on to the strategies."""

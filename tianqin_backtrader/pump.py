@@ -6,12 +6,14 @@ market time has passed E by the grace, so that a contract without ticks delays n
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 from .clock import MarketClock, monotonic_ns, now_s
 from .closing import Closing
 from .connection import Connection
 from .delivery import Delivery
+from .errors import GatewayTimeout
 from .flow import TickFlow
 from .model import OrderPicture, Trade
 from .series import Series
@@ -199,7 +201,8 @@ class Pump:
         """Ask again for the ticks of contracts that had none, once they have a quote."""
         for symbol, flow in self._flows.items():
             if flow.is_asleep and self._connection.listing.quote(symbol).get("datetime"):
-                flow.wake(self._connection.tick_chart(symbol, self._widths[symbol]))
+                with suppress(GatewayTimeout):  # asked again at the next look
+                    flow.wake(self._connection.tick_chart(symbol, self._widths[symbol]))
 
     def _finish(self) -> None:
         self.ended = True

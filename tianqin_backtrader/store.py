@@ -122,7 +122,7 @@ class TqStore:
         """Close the session; does nothing when it is closed."""
         connection, self._connection = self._connection, None
         self._pump = None
-        self.datas, self._sessions = [], {}
+        self.datas, self._sessions, self._wanted = [], {}, {}
         if connection is not None:
             connection.close()
         self._stop_exchange()
