@@ -33,7 +33,6 @@ from .model import (
     position_from,
 )
 from .news import MarketNews, TradingNews
-from .stream import TickStream
 
 __all__ = ["Connection"]
 
@@ -187,10 +186,6 @@ class Connection:
         variables = {"instrument_id": [symbol]}
         self._send({"aid": "ins_query", "query_id": name, "query": query, "variables": variables})
         return lambda: cast("Mapping[str, Any] | None", self._node("symbols").get(name))
-
-    def follow(self, symbol: str, width: int) -> TickStream:
-        """The contract's ticks by id, beginning with the last `width` that the server holds."""
-        return self.tick_chart(symbol, width).stream()
 
     def tick_chart(self, symbol: str, width: int) -> TickChart:
         """The contract's newest `width` ticks; those who ask for one contract share the chart.

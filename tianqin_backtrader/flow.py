@@ -40,6 +40,10 @@ class TickFlow:
         """Go on with another chart: the contract may have ticks now."""
         self._chart, self._stream = chart, chart.stream()
 
+    def let_go(self) -> None:
+        """Nobody joins any more: ticks that were handed out need not be kept."""
+        self._stream.let_go()
+
     def join(self, follower: Follower) -> None:
         """Let `follower` have every tick that the serial holds, and from now on all new ones."""
         self.read()

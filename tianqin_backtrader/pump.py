@@ -60,6 +60,7 @@ class Pump:
         self._leaving_ns: int | None = None  # time of the bars that leave in this cycle
         self._polled_ns = 0
         self._waited = False
+        self._runs = False  # all feeds stand, Cerebro's loop has begun
         self.trading: Trading | None = None
         self.ended = False  # the market's records are over
 
@@ -92,6 +93,10 @@ class Pump:
 
     def new_cycle(self) -> None:
         """Cerebro begins another round: one wait is allowed, bars of one time may leave."""
+        if not self._runs:
+            self._runs = True
+            for flow in self._flows.values():
+                flow.let_go()
         self._waited = False
         self._leaving_ns = None
 
