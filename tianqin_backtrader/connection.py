@@ -38,7 +38,6 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-ENDED_CODE = 2026000001  # notice of the embedded exchange: its records are over
 ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
 
 
@@ -78,6 +77,7 @@ class Connection:
             raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
         except Exception as error:  # TqSdk raises bare Exception for a refused login
             raise LoginRefused(f"TqSdk refused the session: {error}") from error
+        self._market_news.note([{"notify": self._node("notify")}])
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
@@ -123,8 +123,7 @@ class Connection:
     @property
     def ended(self) -> bool:
         """Whether the embedded exchange said that its records are over."""
-        notices = self.api._data.get("notify", {})
-        return any(notice.get("code") == ENDED_CODE for notice in notices.values())
+        return self._market_news.has_ended
 
     def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
         """Orders and trades that changed since the last call."""

@@ -23,8 +23,8 @@ __all__ = ["FeedPlan", "make_series", "watch_main_contract"]
 
 SECOND_NS = 1_000_000_000
 MINUTE_S = 60
-# Ticks asked for: eight minutes of the busiest contract, to go on after an interruption and to build
-# the bar that was open at the start. TqSdk gives 10,000 at most, of about 5 kB each.
+# Ticks asked for: eight minutes of the busiest contract, to go on after an interruption and to
+# build the bar that was open at the start. TqSdk gives 10,000 at most, of about 5 kB each.
 TICKS = 1_000
 MOST = 10_000
 TICKS_A_SECOND = 2

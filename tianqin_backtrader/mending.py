@@ -51,6 +51,11 @@ class Mender:
         self.newest_ns = -1  # start of the newest bar that went on
 
     @property
+    def is_holding(self) -> bool:
+        """Whether bars wait for official klines."""
+        return bool(self._held)
+
+    @property
     def newest_closed_ns(self) -> int:
         """Start of the newest bar that came, held or not."""
         return self._held[-1].start_ns if self._held else self.newest_ns

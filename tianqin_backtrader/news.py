@@ -13,14 +13,18 @@ from .model import OrderPicture, Trade, order_from, trade_from
 __all__ = ["MarketNews", "TradingNews"]
 
 DISCONNECTED, CONNECTED = 2019112911, (2019112901, 2019112902)  # codes of tqsdk.connect
+ENDED = 2026000001  # notice of the embedded exchange
 KINDS = ("orders", "trades")
 
 
 class MarketNews:
-    """Whose ticks have come, whether questions were answered, whether the socket stands."""
+    """Whose ticks have come, whether questions were answered, whether the socket stands.
+
+    has_ended: the embedded exchange said that its records are over.
+    """
 
     def __init__(self) -> None:
-        self.is_lost = self.has_answers = False
+        self.is_lost = self.has_answers = self.has_ended = False
         self._ticked: dict[str, None] = {}  # in the order they came
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
@@ -43,6 +47,7 @@ class MarketNews:
     def _note_socket(self, connection: str, code: Any) -> None:
         if connection.startswith("md") and code in (DISCONNECTED, *CONNECTED):
             self.is_lost = code == DISCONNECTED
+        self.has_ended |= code == ENDED
 
 
 class TradingNews:

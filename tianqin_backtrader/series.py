@@ -132,8 +132,10 @@ class BarSeries:
             self._tell(Notice.CONTRACT_EXPIRED, f"{self._plan.symbol} has had its last bar")
 
     def poll(self) -> None:
-        self._base.poll(self._open_ns)
-        self._whole.poll(self._open_whole_ns)
+        if self._base.is_holding:
+            self._base.poll(self._open_ns)
+        if self._whole.is_holding:
+            self._whole.poll(self._open_whole_ns)
         if self._auditor is not None:
             self._auditor.poll()
 
@@ -169,7 +171,8 @@ class BarSeries:
         back beyond the beginning of its last base bar.
         """
         plan = self._plan
-        rows = self._connection.history(plan.symbol, plan.duration_s, max(plan.history, 1) + 1)
+        count = min(max(plan.history, 1) + 1, MOST)
+        rows = self._connection.history(plan.symbol, plan.duration_s, count)
         official = [self._bar(row, plan.duration_s) for row in rows[:-1]]
         for bar in official[-plan.history :] if plan.history else ():
             if bar.volume or plan.flat:
@@ -218,8 +221,10 @@ class BarSeries:
 
     def _ask(self) -> None:
         """Ask for official klines where bars are held, once all ticks that came are taken."""
-        self._base.ask(self._open_ns)
-        self._whole.ask(self._open_whole_ns)
+        if self._base.is_holding:
+            self._base.ask(self._open_ns)
+        if self._whole.is_holding:
+            self._whole.ask(self._open_whole_ns)
 
     def _take_base(self, bar: Bar, *, official: bool) -> None:
         maker, history = self._plan.maker, self._is_old(bar, official, self._plan.base_s)
