@@ -394,3 +394,14 @@ def test_main_contract_tells_when_it_follows_another_contract() -> None:
     assert notices == [("CONTRACT_CHANGED", before, after, after)]
     assert list(dict.fromkeys(contracts)) == [before, after]
     assert len(contracts) == 10
+
+
+def test_a_run_on_a_market_that_is_over_delivers_history_and_ends() -> None:
+    """It waited for ever: the end had been told to others only."""
+    end = beijing("2025-09-15T21:05:00")
+    with LocalExchange(end=end) as exchange:
+        first, _ = watch(exchange, feeds_of(CU, [(MINUTE, 1)], history=3))
+        second, _ = watch(exchange, feeds_of(CU, [(MINUTE, 1)], history=3))
+    assert len(first[0].rows) == 8
+    assert second[0].rows == first[0].rows[-4:]
+    assert second[0].history == 3  # the minute that the end closes is none

@@ -49,6 +49,8 @@ class Venue:
     def join_market(self, peer: Peer) -> None:
         self.watchers[peer] = Subscriptions(self.hub)
         peer.owe([dict(GREETING)])
+        if self.tape.ended:
+            self._tell_end()
 
     def leave(self, peer: Peer) -> None:
         self.watchers.pop(peer, None)
