@@ -188,3 +188,13 @@ def test_a_contract_listed_tomorrow_has_its_first_bar_whole(records: Path) -> No
     traded = record[record.dt <= "2021-01-04 09:40:00.000"].total_volume.iloc[-1]
     assert sum(row[5] for row in feed.rows) == traded
     assert notices == []
+
+
+def test_a_market_that_is_over_in_a_moment_is_not_missed(records: Path) -> None:
+    """The first tick of a new contract woke its feed a quarter of a second later: too late."""
+    exchange = LocalExchange(
+        replay=[records / "ticks" / "CFFEX.IF-2021-01-04.csv.gz"],
+        end=beijing("2021-01-04T09:33:00"),
+    )
+    (feed,), _ = watch(exchange, feeds_of("CFFEX.IF2101", [(MINUTE, 1)], history=0))
+    assert [f"{row[0]:%H:%M}" for row in feed.rows] == ["09:31", "09:32", "09:33"]

@@ -13,12 +13,14 @@ LAYER = {
     "errors": 0, "values": 0, "model": 0, "clock": 0, "config": 0, "beijing": 0, "notices": 0,
     "calendar": 1, "contracts": 1, "sessions": 1, "bars": 1, "offsets": 1, "orders": 1,
     "stream": 1, "news": 1, "queries": 1, "charts": 1, "merging": 1, "delivery": 1, "audit": 1,
-    "flow": 1, "listing": 1,
+    "flow": 1, "listing": 1, "tick_bars": 1,
     "connection": 2, "series": 2, "tick_series": 2, "pump": 2, "closing": 2, "auditing": 2,
-    "main_contract": 2, "mending": 2, "making": 2, "trading_days": 2,
+    "main_contract": 2, "mending": 2,
+    "making": 2, "trading_days": 2, "contract_recorder": 2, "recorder": 2,
+    "tick_files": 2, "tick_reading": 2, "recording": 2,
     "commission": 3, "ordering": 3, "execution": 3, "desk": 3, "feed": 3, "broker": 3, "store": 3,
-    "timeframes": 3, "lines": 3, "market_calendar": 3,
-    "cli": 4, "__main__": 5, "__init__": 5,
+    "timeframes": 3, "lines": 3, "market_calendar": 3, "recorded": 3,
+    "cli_record": 4, "cli": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 ONLY = {
     "tqsdk": {"connection"},

@@ -19,6 +19,17 @@ from tianqin_backtrader.trading_days import TradingDays
 NEW_YEAR = ["2027-01-01", "2027-02-05", "2027-02-08"]  # a Friday, a Friday, a Monday
 
 
+class Listener(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 def ns(day: date) -> int:
     """Eight in the morning, Beijing time."""
     return (day - date(1970, 1, 1)).days * 86_400_000_000_000
@@ -104,17 +115,14 @@ def test_the_end_of_known_days_is_told_and_the_run_goes_on() -> None:
     exchange = LocalExchange(
         start=beijing("2026-12-31T14:50:00"), end=beijing("2027-01-04T09:10:00"), ticks_per_minute=2
     )
-    logger = logging.getLogger("tianqin_backtrader.store")
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logger.addHandler(handler)
+    logger, heard = logging.getLogger("tianqin_backtrader.store"), Listener()
+    logger.addHandler(heard)
     try:
         (feed,), notices = watch(exchange, feeds_of(CU, [(MINUTE, 1)], history=3))
     finally:
-        logger.removeHandler(handler)
+        logger.removeHandler(heard)
     ((message, (text,), _),) = notices
     assert (message, f"{message}") == ("CALENDAR_ENDS", "CALENDAR_ENDS")
-    assert [record.getMessage() for record in records] == [text]
+    assert heard.texts == [text]
     assert feed.rows[-1][0] == beijing("2027-01-04T09:10:00")
     assert feed.audit.differed == 0

@@ -10,9 +10,22 @@ from . import errors
 from .broker import TqBroker
 from .commission import TqCommInfo
 from .feed import TqData
+from .market_calendar import MarketCalendar
+from .notices import Notice
+from .recorded import RecordedData
 from .sim import LocalExchange
 from .store import TqStore
 
-__all__ = ["LocalExchange", "TqBroker", "TqCommInfo", "TqData", "TqStore", "errors"]
+__all__ = [
+    "LocalExchange",
+    "MarketCalendar",
+    "Notice",
+    "RecordedData",
+    "TqBroker",
+    "TqCommInfo",
+    "TqData",
+    "TqStore",
+    "errors",
+]
 
 __version__ = "0.1.0"

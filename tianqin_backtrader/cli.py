@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .cli_record import record
 from .errors import TianqinError
 from .sim import LocalExchange
 
@@ -23,6 +24,9 @@ app = typer.Typer(
 )
 
 
+app.command()(record)
+
+
 @app.callback()
 def _root() -> None:
     """Trade Chinese futures with Backtrader through TqSdk."""
@@ -30,7 +34,7 @@ def _root() -> None:
 
 @app.command()
 def exchange(
-    replay: Annotated[list[Path], typer.Option(help="Market records (CSV, CSV.gz).")] = [],  # noqa: B006
+    replay: Annotated[list[Path], typer.Option(help="CSV, CSV.gz, Parquet or a recording.")] = [],  # noqa: B006
     start: Annotated[str | None, typer.Option(help="Trading day or Beijing time.")] = None,
     end: Annotated[str | None, typer.Option(help="Trading day or Beijing time.")] = None,
     speed: Annotated[float, typer.Option(help="Multiples of real time; 0: lock-step.")] = 60.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import backtrader as bt
@@ -12,11 +11,10 @@ from .beijing import BEIJING
 from .errors import BadTimeframe, ExpiredSymbol, NotStarted, WrongSetting
 from .lines import EXTRA_LINES, LineWriter
 from .making import FeedPlan, make_series, watch_main_contract
-from .market_calendar import MarketCalendar
+from .market_calendar import take_hours
 from .model import Instrument
 from .notices import Notice
 from .series import Series
-from .sessions import Sessions
 from .timeframes import TICKS, duration_of
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TqData"]
 
-NO_SESSION_END = time(23, 59, 59, 999990)  # what Backtrader sets where the user gave none
 # What Backtrader's resampler can be told and our bars cannot follow: they end on the clock's edges.
 FIXED = {"bar2edge": True, "rightedge": True, "boundoff": 0}
 
@@ -153,14 +150,14 @@ class TqData(bt.feed.DataBase):
         self.instrument = instrument = store.instrument(self.symbol)
         if instrument.expired:
             raise ExpiredSymbol(self.symbol)
-        self._contract = instrument.underlying_symbol or self.symbol
+        self._contract = instrument.underlying_symbol if instrument.is_main else self.symbol
         sessions = store.sessions(self.symbol)
-        self._take_hours(sessions)
+        take_hours(self, sessions)
         plan = FeedPlan(instrument, self._duration_s, self._replayed_s, self.p.history, self.p.flat)
         audit = self.audit if self.p.audit else None
         desk = store.connection, store.pump, sessions
         self._series = make_series(*desk, plan, self._tell, audit)
-        if instrument.underlying_symbol:
+        if instrument.is_main:
             watch_main_contract(*desk, instrument, self._on_roll)
         self._writer = LineWriter(self.lines)
         self.put_notification(self.DELAYED)
@@ -207,16 +204,6 @@ class TqData(bt.feed.DataBase):
         before, self._contract = self._contract, contract
         text = f"{self.symbol} follows {contract} now, {before} before"
         self._tell(Notice.CONTRACT_CHANGED, text, before=before, after=contract)
-
-    def _take_hours(self, sessions: Sessions) -> None:
-        """Give Backtrader's session ends and timers the contract's hours, if the user gave none."""
-        hours = MarketCalendar(sessions)
-        if self.p.sessionstart == time.min:
-            self.p.sessionstart = hours.session_start
-        if self.p.sessionend == NO_SESSION_END:
-            self.p.sessionend = hours.session_end
-        if self.p.calendar is None and self._env._tradingcal is None:
-            self.p.calendar = hours
 
 
 def _larger(options: dict[str, Any]) -> tuple[int, int]:

@@ -31,11 +31,6 @@ class TickFlow:
         self.last_tick: Tick | None = None
         self.count = 0  # ticks read since the chart was opened
 
-    @property
-    def is_asleep(self) -> bool:
-        """Whether the contract never had a tick, so that none is on its way."""
-        return self._chart.is_empty
-
     def wake(self, chart: TickChart) -> None:
         """Go on with another chart: the contract may have ticks now."""
         self._chart, self._stream = chart, chart.stream()

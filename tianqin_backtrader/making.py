@@ -95,7 +95,7 @@ def _window(plan: FeedPlan, base_s: int) -> int:
 
 def _last_day(instrument: Instrument, sessions: Sessions) -> date:
     """The contract's last trading day; a main contract goes on when the one it follows ends."""
-    if instrument.underlying_symbol or not instrument.expire_ns:
+    if instrument.is_main or not instrument.expire_ns:
         return date.max
     return sessions.trading_day_of(instrument.expire_ns)
 

@@ -19,7 +19,9 @@ import backtrader as bt
 from .beijing import BEIJING, beijing_datetime
 from .sessions import Sessions
 
-__all__ = ["MarketCalendar"]
+__all__ = ["MarketCalendar", "take_hours"]
+
+NO_SESSION_END = time(23, 59, 59, 999990)  # what Backtrader sets where the user gave none
 
 Day = TypeVar("Day", date, datetime)
 IsoDay = tuple[int, int, int]  # year, week, weekday: date.isocalendar()
@@ -140,6 +142,17 @@ class MarketCalendar(bt.TradingCalendarBase):
         hours = self._hours
         day = hours.trading_day_of(time_ns)
         return day if time_ns <= hours.close_of(day) else hours.calendar.next_day(day)
+
+
+def take_hours(feed: Any, sessions: Sessions) -> None:
+    """Give a feed that starts its contract's session ends and calendar, if the user gave none."""
+    calendar = MarketCalendar(sessions)
+    if feed.p.sessionstart == time.min:
+        feed.p.sessionstart = calendar.session_start
+    if feed.p.sessionend == NO_SESSION_END:
+        feed.p.sessionend = calendar.session_end
+    if feed.p.calendar is None and feed.getenvironment()._tradingcal is None:
+        feed.p.calendar = calendar
 
 
 def _date(day: date) -> date:

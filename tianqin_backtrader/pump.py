@@ -54,6 +54,7 @@ class Pump:
         self._closing = Closing(connection, clock, grace_s)
         self._flows: dict[str, TickFlow] = {}
         self._widths: dict[str, int] = {}  # of their charts
+        self._asleep: set[str] = set()  # contracts that never had a tick
         self._series: list[Series] = []
         self._polled: list[Polled] = []
         self._next_end_ns = NEVER_NS  # of all bars being built
@@ -75,6 +76,8 @@ class Pump:
         chart = self._connection.tick_chart(symbol, self._widths[symbol])
         if symbol not in self._flows:
             self._flows[symbol] = TickFlow(chart, paced=self._clock.speed is not None)
+        if chart.is_empty:
+            self._asleep.add(symbol)
         return self._flows[symbol]
 
     def add(self, series: Series, flow: TickFlow) -> None:
@@ -158,6 +161,7 @@ class Pump:
         """Hand on what has come; True when there is something to tell a strategy."""
         told = arrived and self._take_trading()
         if arrived:
+            self._wake()
             self._take_ticks()
         self._close()
         self._poll()
@@ -198,16 +202,18 @@ class Pump:
         now_ns = monotonic_ns()
         if self._connection.has_answers() or now_ns - self._polled_ns >= POLL_NS:
             self._polled_ns = now_ns
-            self._wake()
             for each in self._polled:
                 each.poll()
 
     def _wake(self) -> None:
-        """Ask again for the ticks of contracts that had none, once they have a quote."""
-        for symbol, flow in self._flows.items():
-            if flow.is_asleep and self._connection.listing.quote(symbol).get("datetime"):
-                with suppress(GatewayTimeout):  # asked again at the next look
-                    flow.wake(self._connection.tick_chart(symbol, self._widths[symbol]))
+        """Ask for the ticks of contracts that had none, once they have a quote."""
+        for symbol in [each for each in self._asleep if self._has_quote(each)]:
+            with suppress(GatewayTimeout):  # asked again when the next news come
+                self._flows[symbol].wake(self._connection.tick_chart(symbol, self._widths[symbol]))
+                self._asleep.discard(symbol)
+
+    def _has_quote(self, symbol: str) -> bool:
+        return bool(self._connection.listing.quote(symbol).get("datetime"))
 
     def _finish(self) -> None:
         self.ended = True

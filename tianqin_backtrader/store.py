@@ -200,7 +200,7 @@ class TqStore:
         """Contract terms and today's limits; raises `UnknownSymbol`."""
         listing = self.connection.listing
         wanted = listing.instruments([*self._wanted, symbol])
-        followed = [each.underlying_symbol for each in wanted.values() if each.underlying_symbol]
+        followed = [each.underlying_symbol for each in wanted.values() if each.is_main]
         listing.instruments(followed)  # orders go there
         return wanted[symbol]
 

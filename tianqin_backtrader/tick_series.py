@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from .delivery import Delivery, DeliveryQueue
 from .flow import TickFlow
-from .model import Bar, Tick
+from .model import Tick
 from .notices import Notice, Tell
 from .sessions import Sessions
+from .tick_bars import TickBars
 
 __all__ = ["TickSeries"]
 
@@ -24,9 +23,10 @@ class TickSeries:
     def __init__(
         self, symbol: str, flow: TickFlow, sessions: Sessions, history: int, tell: Tell
     ) -> None:
-        self._symbol, self._sessions, self._history, self._tell = symbol, sessions, history, tell
+        self._symbol, self._history, self._tell = symbol, history, tell
+        self._bars = TickBars(sessions)
         self._flow, self._ticks_before = flow, 0
-        self._last: Tick | None = None
+        self._newest_ns = -1
         self._is_live = False
         self._late_until_ns = -1
         self.open_end_ns = NEVER_NS  # a tick is over when it comes
@@ -37,13 +37,14 @@ class TickSeries:
         if missing and self._is_live:
             text = f"{self._symbol}: ticks before id {tick.id} are lost"
             self._tell(Notice.TICKS_LOST, text, tick=tick)
-        last, self._last = self._last, tick
-        if last is not None and not math.isnan(tick.last_price):
-            self.queue.put(Delivery(self._bar(last, tick), not self._is_live, tick.time_ns))
+        self._newest_ns = tick.time_ns
+        bar = self._bars.on_tick(tick)
+        if bar is not None:
+            self.queue.put(Delivery(bar, not self._is_live, tick.time_ns))
 
     def settle(self, late: bool) -> None:
-        if late and self._last is not None:
-            self._late_until_ns = self._last.time_ns - 1
+        if late:
+            self._late_until_ns = self._newest_ns - 1
         self.queue.settle(self._late_until_ns)
 
     def close_until(self, now_ns: int) -> None:
@@ -66,26 +67,3 @@ class TickSeries:
 
     def conclude(self) -> None:
         """Nothing is audited."""
-
-    def _bar(self, last: Tick, tick: Tick) -> Bar:
-        price = tick.last_price
-        day = self._sessions.trading_day_of(tick.time_ns)
-        is_new_day = self._sessions.trading_day_of(last.time_ns) != day
-        volume, amount = (0, 0.0) if is_new_day else (last.volume, last.amount)
-        return Bar(
-            start_ns=tick.time_ns,
-            end_ns=tick.time_ns,
-            open=price,
-            high=price,
-            low=price,
-            close=price,
-            volume=max(tick.volume - volume, 0),
-            amount=tick.amount - amount,
-            open_oi=last.open_interest,
-            close_oi=tick.open_interest,
-            trading_day=day,
-            bid_price=tick.bid_price,
-            ask_price=tick.ask_price,
-            bid_volume=tick.bid_volume,
-            ask_volume=tick.ask_volume,
-        )

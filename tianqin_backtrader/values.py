@@ -63,7 +63,12 @@ class Instrument:
     upper_limit: float
     lower_limit: float
     pre_settlement: float
-    underlying_symbol: str  # of a main contract: the contract it follows now; else ""
+    underlying_symbol: str  # of a main contract: the one it follows now; of an option; else ""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is a main contract, which stands for another one."""
+        return self.ins_class == "CONT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ T = TypeVar("T")
 class LocalExchange:
     """A DIFF gateway on 127.0.0.1 that an unmodified TqApi logs in to, streams from and trades on.
 
-    replay: files of market records (CSV or CSV.gz, columns as in TqSdk's exports); none for a
-    seeded market of all six exchanges. start, end: a trading day (`date`) or a moment in Beijing
-    time (`datetime`). speed: multiples of real time; None for lock-step, as fast as the clients
-    consume. seed: of the seeded market and of made-up book volumes. instruments: rows of contract
-    terms, or a JSON file of them, that override the built-in terms. port: 0 lets the system choose.
+    replay: files of market records (CSV, CSV.gz or Parquet, columns as in TqSdk's exports) or a
+    folder that `record` wrote; none for a seeded market of all six exchanges. start, end: a trading
+    day (`date`) or a moment in Beijing time (`datetime`). speed: multiples of real time; None for
+    lock-step, as fast as the clients consume. seed: of the seeded market and of made-up book
+    volumes. instruments: rows of contract terms, or a JSON file of them, that override the built-in
+    terms; if None, the `instruments.json` of a recording. port: 0 lets the system choose.
     control_port: of the control socket, see `sim.control`; None for none. balance_cny: of a new
     account.
 
@@ -43,7 +44,7 @@ class LocalExchange:
     def __init__(
         self,
         *,
-        replay: Sequence[str | Path] = (),
+        replay: str | Path | Sequence[str | Path] = (),
         start: date | datetime | None = None,
         end: date | datetime | None = None,
         speed: float | None = None,
@@ -58,12 +59,13 @@ class LocalExchange:
             raise WrongSetting("speed", speed, "a positive multiple of real time, or None")
         if not 0 < balance_cny < math.inf:
             raise WrongSetting("balance_cny", balance_cny, "a positive amount of CNY")
+        files = [replay] if isinstance(replay, str | Path) else list(replay)
         pace = {} if ticks_per_minute is None else {"ticks_per_minute": ticks_per_minute}
         market = (
             Market.replaying(
-                list(replay), start=start, end=end, instruments=instruments, seed=seed, **pace
+                files, start=start, end=end, instruments=instruments, seed=seed, **pace
             )
-            if replay
+            if files
             else Market.seeded(seed=seed, start=start, end=end, instruments=instruments, **pace)
         )
         self.speed = speed
@@ -167,6 +169,11 @@ class LocalExchange:
     def now_ns(self) -> int:
         """Market time, ns since 1970 UTC."""
         return self._venue.tape.now_ns
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the market is held still."""
+        return self._gateway.paused
 
     @property
     def ended(self) -> bool:

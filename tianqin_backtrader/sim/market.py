@@ -20,6 +20,7 @@ from .history import PastKlines, merge
 from .instruments import Instruments
 from .klines import KlineBuilder
 from .listing import MAIN
+from .recorded import instruments_beside
 from .replay import ReplaySource
 from .seeded import HISTORY_DAYS, SeededSource
 from .source import Source
@@ -97,13 +98,15 @@ class Market:
     ) -> Market:
         """The market of recorded klines and ticks; `seed` is for what records do not tell (books).
 
-        Records before `start` are history. Raises `WrongSetting` or `BadReplayFile`.
+        Records before `start` are history. Without `instruments` the `instruments.json` of recorded
+        ticks is taken. Raises `WrongSetting` or `BadReplayFile`.
         """
         if not files:
             raise WrongSetting("replay", files, "one file at least")
         calendar = MarketCalendar()
         pace = _pace(ticks_per_minute)
-        source = ReplaySource(files, Instruments(instruments), calendar, pace, seed)
+        terms = instruments_beside(files) if instruments is None else instruments
+        source = ReplaySource(files, Instruments(terms), calendar, pace, seed)
         start_ns = begin_ns(calendar, source.days[0] if start is None else start)
         if calendar.trading_day_of(start_ns) > source.days[-1]:
             raise WrongSetting("start", start, f"no later than the last record, {source.days[-1]}")

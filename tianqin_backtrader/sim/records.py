@@ -1,5 +1,7 @@
 """Files of market records: klines, TqSdk ticks, quote changes and CTP ticks, told by their columns.
 
+CSV, gzipped CSV, Parquet, or a folder of Parquet files as a recorder writes them.
+
 What cannot be read as one of these raises `BadReplayFile`; nothing is repaired or guessed.
 """
 
@@ -21,6 +23,7 @@ from ..errors import BadReplayFile
 from .daybars import Floats, Ints
 from .instruments import parse_symbol
 from .klines import floor_label
+from .recorded import each_id_once, is_parquet, one_each, parquet_frame
 from .values import BEIJING_OFFSET_NS, DAY_NS
 
 __all__ = ["KlineRecord", "TickRecord", "read_records"]
@@ -75,29 +78,31 @@ Record = KlineRecord | TickRecord
 def read_records(paths: Sequence[Path | str]) -> dict[str, Record]:
     """The records of all files by symbol; several files of one symbol are joined in time.
 
-    Raises `BadReplayFile`.
+    Ticks with ids may overlap: each counts once. Raises `BadReplayFile`.
     """
     found: dict[str, list[Record]] = {}
-    for path in paths:
-        record = _read(Path(path))
+    for path in one_each(paths):
+        record = _read(path)
         found.setdefault(record.symbol, []).append(record)
     return {symbol: _joined(records) for symbol, records in found.items()}
 
 
 def _read(path: Path) -> Record:
-    frame = _frame(path)
+    frame, name = parquet_frame(path) if is_parquet(path) else _csv_frame(path)
+    if frame.empty:
+        raise BadReplayFile(path, "no rows", "at least one row of records")
     columns = set(frame.columns)
     if columns.issuperset(KLINE_COLUMNS):
-        return _klines(path, frame)
+        return _klines(path, _symbol(path, name), frame)
     if columns.issuperset(CTP_COLUMNS):
-        return _ctp_ticks(path, frame)
+        return _ctp_ticks(path, name, frame)
     if columns.issuperset(TICK_COLUMNS):
-        return _ticks(path, _symbol(path), frame)
+        return _ticks(path, _symbol(path, name), frame)
     raise BadReplayFile(path, f"columns {', '.join(map(str, frame.columns))}", KINDS)
 
 
-def _frame(path: Path) -> pd.DataFrame:
-    expected = "a CSV or gzipped CSV file of market records"
+def _csv_frame(path: Path) -> tuple[pd.DataFrame, str]:
+    expected = "a CSV, gzipped CSV or Parquet file of market records"
     try:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
@@ -107,25 +112,26 @@ def _frame(path: Path) -> pd.DataFrame:
         raise BadReplayFile(path, f"cannot be read ({error})", expected) from error
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise BadReplayFile(path, f"no CSV ({error})", expected) from error
-    if frame.empty:
-        raise BadReplayFile(path, "no rows", "at least one row of records")
-    return frame
+    return frame, path.name.removesuffix(".gz").removesuffix(".csv")
 
 
-def _symbol(path: Path, code: str | None = None) -> str:
-    found = FILE_NAME.fullmatch(path.name.removesuffix(".gz").removesuffix(".csv"))
+def _symbol(path: Path, name: str, code: str | None = None) -> str:
+    found = FILE_NAME.fullmatch(name)
     symbol = f"{found[1]}.{code or found[2]}" if found else ""
-    if parse_symbol(symbol) is None:
+    # a recorder names options too, and DCE.m2101-C-3000 is not DCE.m2101
+    other = is_parquet(path) and code is None and symbol != name
+    if parse_symbol(symbol) is None or other:
         raise BadReplayFile(
             path,
-            "a file name without a symbol",
-            "a name such as SHFE.cu1905.csv or SHFE.cu1905.csv.gz",
+            "a file name without a future's symbol",
+            "a name such as SHFE.cu1905.csv, SHFE.cu1905.csv.gz or SHFE.cu1905.parquet",
         )
     return symbol
 
 
-def _klines(path: Path, frame: pd.DataFrame) -> KlineRecord:
+def _klines(path: Path, symbol: str, frame: pd.DataFrame) -> KlineRecord:
     time_ns = _times(path, frame["datetime"])
+    _check_order(path, time_ns)
     columns = {name: _numbers(path, frame, name) for name in KLINE_COLUMNS[1:]}
     _check_shapes(path, columns)
     if len(time_ns) < 2:
@@ -136,7 +142,7 @@ def _klines(path: Path, frame: pd.DataFrame) -> KlineRecord:
             raise BadReplayFile(
                 path, f"label {_text(label)}", f"multiples of {duration_ns / 1e9:g} s, the spacing"
             )
-    return KlineRecord(path, _symbol(path), duration_ns, time_ns, columns)
+    return KlineRecord(path, symbol, duration_ns, time_ns, columns)
 
 
 def _check_shapes(path: Path, columns: Mapping[str, Floats]) -> None:
@@ -158,25 +164,39 @@ def _ticks(path: Path, symbol: str, frame: pd.DataFrame) -> TickRecord:
     if not pd.api.types.is_numeric_dtype(frame["datetime"]):  # quotes may be written twice
         frame = frame.drop_duplicates(subset=[*TICK_COLUMNS])
     time_ns = _times(path, frame["datetime"])
-    columns = {name: _numbers(path, frame, name) for name in TICK_COLUMNS[1:4]}
+    columns = {name: _numbers(path, frame, name) for name in ("volume", "open_interest")}
+    columns["last_price"] = _prices(path, frame, columns["volume"])
     columns |= {name: _numbers(path, frame, name, gaps=True) for name in BOOK_COLUMNS}
     for name in OPTIONAL:
         if name in frame.columns:
-            columns[name] = _numbers(path, frame, name, gaps=True)
+            columns[name] = _numbers(path, frame, name, gaps=name != "id")
+    if "id" not in columns:
+        _check_order(path, time_ns)
     return TickRecord(path, symbol, time_ns, columns)
 
 
-def _ctp_ticks(path: Path, frame: pd.DataFrame) -> TickRecord:
+def _prices(path: Path, frame: pd.DataFrame, volume: Floats) -> Floats:
+    """Last prices; a contract has none before it was ever traded."""
+    prices = _numbers(path, frame, "last_price", gaps=True)
+    missing = ~np.isfinite(prices)
+    if (missing & (volume > 0)).any():
+        row = int(np.argmax(missing & (volume > 0)))
+        arrived = f"last_price {frame['last_price'].iloc[row]!r} in row {row + 1}"
+        raise BadReplayFile(path, arrived, "a number as soon as there was a trade")
+    return prices
+
+
+def _ctp_ticks(path: Path, name: str, frame: pd.DataFrame) -> TickRecord:
     codes = frame["code"].unique().tolist()
     if len(codes) != 1:
         raise BadReplayFile(path, f"codes {codes}", "one contract a file")
     # of CTP's own names only: `volume` there is the lots of one tick
     renamed = frame.drop(columns=["volume", "open"], errors="ignore").rename(columns=CTP_NAMES)
-    return _ticks(path, _symbol(path, str(codes[0])), renamed)
+    return _ticks(path, _symbol(path, name, str(codes[0])), renamed)
 
 
 def _times(path: Path, column: pd.Series) -> Ints:
-    """ns since 1970 UTC, from such numbers or from Beijing time as text; strictly increasing."""
+    """ns since 1970 UTC, from such numbers or from Beijing time as text."""
     if pd.api.types.is_numeric_dtype(column):
         if column.isna().any():
             raise BadReplayFile(path, "a row without datetime", "datetime in every row")
@@ -189,7 +209,6 @@ def _times(path: Path, column: pd.Series) -> Ints:
                 path, f"datetime {wrong!r}", "ns since 1970, or Beijing time as text"
             )
         time_ns = moments.to_numpy().astype("datetime64[ns]").astype(np.int64) - BEIJING_OFFSET_NS
-    _check_order(path, time_ns)
     return time_ns
 
 
@@ -212,6 +231,7 @@ def _numbers(path: Path, frame: pd.DataFrame, name: str, *, gaps: bool = False) 
 def _joined(records: list[Record]) -> Record:
     """One record of several in the order of time."""
     records = sorted(records, key=lambda record: int(record.time_ns[0]))
+    with_ids = all(isinstance(r, TickRecord) and "id" in r.columns for r in records)
     for one, other in pairwise(records):
         if _kind(one) != _kind(other):
             raise BadReplayFile(
@@ -219,7 +239,7 @@ def _joined(records: list[Record]) -> Record:
                 f"{_kind(other)} of {other.symbol} beside {_kind(one)} in {one.path.name}",
                 "one kind and one duration of records for a symbol",
             )
-        if one.time_ns[-1] >= other.time_ns[0]:
+        if not with_ids and one.time_ns[-1] >= other.time_ns[0]:
             raise BadReplayFile(
                 other.path,
                 f"begins {_text(int(other.time_ns[0]))}, before {one.path.name} ends",
@@ -231,6 +251,9 @@ def _joined(records: list[Record]) -> Record:
     columns = {name: np.concatenate([r.columns[name] for r in records]) for name in shared}
     if isinstance(first, KlineRecord):
         return KlineRecord(first.path, first.symbol, first.duration_ns, time_ns, columns)
+    if with_ids:
+        ids = columns["id"].astype(np.int64)
+        time_ns, columns = each_id_once(first.path, ids, time_ns, columns)
     return TickRecord(first.path, first.symbol, time_ns, columns)
 
 

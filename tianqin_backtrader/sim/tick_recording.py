@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 
+from ..errors import BadReplayFile
 from .calendar import MarketCalendar
 from .daybars import Bools, DayBars
 from .days import DaySummary, cut_into_days
@@ -28,7 +29,7 @@ class TickRecording:
 
     def __init__(self, record: TickRecord, contract: Contract, calendar: MarketCalendar) -> None:
         self._record, self._calendar, self.contract = record, calendar, contract
-        self._slices = cut_into_days(record.time_ns, calendar, whole=False)
+        self._slices = _priced_days(record, calendar)
         self.days = list(self._slices)
         self._holes = self._find_holes()
 
@@ -68,8 +69,10 @@ class TickRecording:
         part = self._slices[day]
         columns = self._record.columns
         price, oi = columns["last_price"][part], columns["open_interest"][part]
+        price = price[np.isfinite(price)]
         average = self._average(part)[-1] if "amount" in columns else price[-1]
         average = columns["average"][part][-1] if "average" in columns else average
+        average = average if math.isfinite(average) else price[-1]  # a day without a trade
         return DaySummary(
             float(price[0]),
             float(price[-1]),
@@ -137,6 +140,16 @@ class TickRecording:
                 open_ns += max(0, min(end, until_ns) - max(start, after_ns))
             day = self._calendar.next_trading_day(day)
         return open_ns
+
+
+def _priced_days(record: TickRecord, calendar: MarketCalendar) -> dict[date, slice]:
+    """Where each day's ticks lie, of days that have a price: a new contract has none at first."""
+    priced = np.isfinite(record.columns["last_price"])
+    days = cut_into_days(record.time_ns, calendar, whole=False)
+    found = {day: part for day, part in days.items() if priced[part].any()}
+    if not found:
+        raise BadReplayFile(record.path, "no last_price at all", "ticks of a traded contract")
+    return found
 
 
 def _finite_max(values: list[float]) -> float:
