@@ -198,3 +198,13 @@ def test_a_market_that_is_over_in_a_moment_is_not_missed(records: Path) -> None:
     )
     (feed,), _ = watch(exchange, feeds_of("CFFEX.IF2101", [(MINUTE, 1)], history=0))
     assert [f"{row[0]:%H:%M}" for row in feed.rows] == ["09:31", "09:32", "09:33"]
+
+
+def test_an_outage_over_the_end_of_the_records_ends_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exchange refused connections until a time that never came."""
+    monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: NO_RETRY_S)
+    exchange = LocalExchange(start=beijing(START), end=beijing(END))
+    flags, _ = run_with(exchange, 45, lambda: exchange.drop("md", 3_600))
+    assert [end for end, _ in flags] == [f"{m // 60}:{m % 60:02}" for m in range(632, 681)]

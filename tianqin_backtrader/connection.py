@@ -69,7 +69,7 @@ class Connection:
             self._api = TqApi(
                 self._account,
                 auth=_auth(settings),
-                debug=False if settings.mode == "demo" else None,
+                debug=False,  # TqSdk's log holds every packet: gigabytes a day
                 disable_print=True,
                 _md_url=settings.md_url,
             )

@@ -130,7 +130,7 @@ class Gateway:
         handle: Callable[[Peer, dict[str, Any]], None],
         join: Callable[[Peer], None] | None,
     ) -> web.StreamResponse:
-        if self._away_until[side] > self.venue.tape.now_ns:
+        if self._is_away(side):
             return web.Response(status=503, text="dropped on demand")
         socket = web.WebSocketResponse(compress=False, max_msg_size=0)
         try:
@@ -192,7 +192,12 @@ class Gateway:
 
     def _outage(self) -> bool:
         """Whether market data is cut off on demand: the market goes on without its clients."""
-        return self._away_until["md"] > self.venue.tape.now_ns
+        return self._is_away("md")
+
+    def _is_away(self, side: Side) -> bool:
+        """Whether `side` is cut off; not when the records are over, for no time passes then."""
+        tape = self.venue.tape
+        return self._away_until[side] > tape.now_ns and not tape.ended
 
     async def _timed(self) -> None:
         clock = asyncio.get_running_loop().time

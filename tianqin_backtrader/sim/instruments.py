@@ -60,7 +60,8 @@ class Instruments:
             code = parse_symbol(symbol)
             if code is not None and row.get("price_tick"):
                 self._by_product.setdefault((code.exchange_id, code.product_id), row)
-        self.products = {key: self._product(key) for key in {*PRODUCTS, *self._by_product}}
+        keys = dict.fromkeys((*PRODUCTS, *self._by_product))
+        self.products = {key: self._product(key) for key in keys}
 
     def product_of(self, symbol: str) -> Product | None:
         """Terms of the contract `symbol`: its own row, else its product's."""
