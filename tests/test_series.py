@@ -20,9 +20,9 @@ HOURS = {"day": (("09:00:00", "10:15:00"), ("10:30:00", "11:30:00"), ("13:30:00"
 DAYS = KnownDays(date(2025, 9, n) for n in (15, 16, 17, 18, 19))
 
 
-def ns(text: str) -> int:
-    """Beijing time of 2025-09-16."""
-    moment = datetime.fromisoformat(f"2025-09-16 {text}") - datetime(1970, 1, 1, 8)  # noqa: DTZ001
+def ns(text: str, day: str = "2025-09-16") -> int:
+    """Beijing time."""
+    moment = datetime.fromisoformat(f"{day} {text}") - datetime(1970, 1, 1, 8)  # noqa: DTZ001
     return int(moment.total_seconds() * 1_000_000) * 1_000
 
 
@@ -58,14 +58,15 @@ class Server:
 
 
 class Desk:
-    def __init__(self, last_day: date = date.max) -> None:
+    def __init__(self, last_day: date = date.max, night_ends: str = "") -> None:
+        hours = HOURS | ({"night": (("21:00:00", night_ends),)} if night_ends else {})
         self.server, self.told = Server(), cast("list[tuple[Any, ...]]", [])
         self.server.tick("10:00:50", 100, 10)
         chart = TickChart(SYMBOL, 2_000, self.server.chart, self.server.serial, {})
         self.flow = TickFlow(chart, paced=True)
         plan = Plan(SYMBOL, 60, 60, Straight(), 5, True, last_day)
         self.series = BarSeries(
-            cast("Any", self.server), self.flow, Sessions(HOURS, DAYS), plan, self.tell, None
+            cast("Any", self.server), self.flow, Sessions(hours, DAYS), plan, self.tell, None
         )
         self.series.go_live()
 
@@ -112,6 +113,30 @@ def test_the_last_bar_of_a_stretch_needs_no_further_tick(end: str) -> None:
     assert [(bar[0], bar[2]) for bar in desk.bars()] == [(end, 2)]
     desk.series.close_until(ns(f"{end}:00") + 60_000_000_000)
     assert desk.bars() == []  # no bar is made up in the break
+
+
+@pytest.mark.parametrize(
+    ("night_ends", "end", "day"),
+    [
+        ("23:00:00", "23:00", "2025-09-16"),
+        ("25:00:00", "01:00", "2025-09-17"),
+        ("26:30:00", "02:30", "2025-09-17"),
+    ],
+)
+def test_the_last_bar_of_a_night_needs_no_further_tick(night_ends: str, end: str, day: str) -> None:
+    """It came in the morning, merged with the first minute of the day."""
+    desk = Desk(night_ends=night_ends)
+    end_ns = ns(f"{end}:00", day)
+    desk.server.tick("21:00:10", 101, 2)
+    desk.server.serial["data"]["1"]["datetime"] = end_ns - 20_000_000_000
+    desk.flow.read()
+    desk.bars()
+    assert desk.series.open_end_ns == end_ns
+    desk.series.close_until(end_ns)
+    assert [(bar[0], bar[1]) for bar in desk.bars()] == [(end, 101)]
+    desk.series.close_until(end_ns + 60_000_000_000)
+    assert desk.bars() == []
+    assert desk.series.open_end_ns == ns("09:01:00", "2025-09-17")
 
 
 def test_a_contract_has_no_bars_after_its_last_day() -> None:
