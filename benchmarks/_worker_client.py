@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +34,14 @@ MINUTE_NS = 60_000_000_000
 
 def main() -> None:
     asked: Asked = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     MEASURES[asked["measure"]](asked)
+
+
+def _end_with_parent() -> None:
+    """Without its exchange a client would wait for it forever."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 def tell(**what: object) -> None:
@@ -247,14 +255,18 @@ class Counter(bt.Strategy):
     def next(self) -> None:
         self.bars += 1
         if self.bars == self.p.asked["bars"]:
-            whole, delivered = self.p.watch.read(), self.started.read()
-            tell(bars=self.bars, whole=whole, delivered=delivered)
+            run, login = self.p.watch.read(), self.p.asked.get("login", {})
+            whole = {clock: run[clock] + login.get(clock, 0.0) for clock in run}
+            tell(delivery=self.started.read(), run=run, whole=whole)
             self.env.runstop()
 
 
 def history(asked: Asked) -> None:
-    """From the call of `cerebro.run` to the last bar of history; writes the bars down."""
+    """From the login on to the last bar of history; writes the bars down."""
     with open_store(asked) as store:
+        login = Watch()
+        store.start()
+        asked["login"] = login.read()
         data = run(store, asked, Counter).data
         lines = {name: getattr(data.lines, name).array for name in COLUMNS}
         moments = [bt.num2date(number) for number in data.datetime.array]

@@ -8,14 +8,14 @@ exchange in another process. Exit code 1: a target is missed. CPU seconds are co
 minimum, which a busy machine disturbs least; the median beside it tells how busy it was.
 
 cpu      CPU seconds of the client process, all its threads, per tick, from the moment the market
-         is let go until so many ticks are read, counted by the ids of the tick serials. Start-up,
-         subscriptions and history are not in it. The exchange is in lock-step: every client gets
-         the same ticks in the same packets. `raw` is the shortest TqSdk program that has all
-         ticks: quote, tick serial, wait_update; `raw + klines` has TqSdk's minute bars besides:
-         its serials are DataFrames, ours are not. Two more loops tell where ours is spent, and
-         are no peers: `quotes only` sees the last tick of a packet and can build no bars; `TqSdk
-         alone` has the subscriptions of our feeds and reads nothing. TqSdk's log is off for all.
-         Twelve ticks a minute: at two a second bars would weigh less.
+         is let go until so many ticks are read, counted by the ids of the tick serials; start-up
+         and history are not in it. The exchange is in lock-step: all get the same ticks in the
+         same packets. `raw` is the shortest TqSdk program that has all ticks: quote, tick serial,
+         wait_update; `raw + klines` has TqSdk's minute bars besides: its serials are DataFrames,
+         ours are not. Two more loops tell where ours is spent, and are no peers: `quotes only`
+         sees the last tick of a packet and can build no bars; `TqSdk alone` has the subscriptions
+         of our feeds and reads nothing. TqSdk's log is off for all. Twelve ticks a minute: at two
+         a second bars would weigh less.
 delay    Real time, two ticks a second of every contract, each 4.9 ms after the one before it: how
          long after the end of its minute a bar is in `next()`. The exchange's clock counts: its
          process notes each minute's smallest (monotonic clock - stamp of the newest tick), and
@@ -27,8 +27,9 @@ memory   Resident memory of a client with 20 contracts, Cerebro with exactbars=1
          it ten million through our part alone, without TqSdk and Backtrader. Flat: what the last
          nine tenths of the ticks add.
 history  10,000 klines asked for, which are 9,999 bars before the open one: until the last is in
-         `next()`. PandasData has the same bars in a DataFrame when its time begins, at the call of
-         `cerebro.run`; "bars at hand" begins when they are here, at the strategy's start.
+         `next()`. PandasData's time begins at the call of `cerebro.run`, its bars in a DataFrame
+         (* with preload and runonce off, as live feeds run); ours at the strategy's start, with
+         the bars here (this has the target), at that same call, and at the login before it.
 """
 
 from __future__ import annotations
@@ -96,11 +97,10 @@ def exchange(**asked: Any) -> Iterator[Row]:
 def client(market: Row, measure: str, **asked: Any) -> Iterator[Row]:
     """What a client tells of one measurement, as it comes."""
     process = started("_worker_client.py", measure=measure, urls=market["urls"], **asked)
-    rows = 0
+    row = None
     for row in told(process):
-        rows += 1
         yield row
-    if process.wait() or not rows:
+    if process.wait() or row is None:
         raise SystemExit(f"the measurement of {measure} failed ({process.returncode})")
 
 
@@ -145,7 +145,8 @@ def _loop(loop: str, contracts: int, raw: Row) -> Row:
         others = [symbol for symbol in market["symbols"] if symbol not in market["busy"]]
         symbols = (market["busy"] + others[:: len(others) // 100])[:contracts]
         asked = {"symbols": symbols, "marks": [raw["ticks"]], "updates": raw.get("updates")}
-        return next(client(market, measure, **asked, **about))
+        [row] = client(market, measure, **asked, **about)
+    return row
 
 
 def _cost_us(row: Row) -> float:
@@ -176,8 +177,8 @@ def _lateness(minutes: int, busy: int, quiet: int) -> tuple[list[float], int]:
     with exchange(made=made, speed=1.0, start="2025-09-16T09:09:50", clock=True) as market:
         about = {"symbols": market["symbols"], "history": 5, "minutes": minutes}
         live, *rows = client(market, "delay", **about)
-    for row in rows:
-        row["end_ns"] = row["minute"] * MINUTE_NS + market["behind_ns"][str(row["minute"])]
+    for r in rows:
+        r["end_ns"] = r["minute"] * MINUTE_NS + market["behind_ns"][str(r["minute"])]
     fresh = [row for row in rows if row["end_ns"] > live["live_ns"]]  # others are history
     late = [(r["seen_ns"] - r["end_ns"]) / 1e9 for r in fresh for _ in range(r["bars"])]
     return sorted(late), len({row["minute"] for row in fresh})
@@ -225,43 +226,37 @@ def history(options: argparse.Namespace) -> Iterator[str]:
     recorded = {"replay": [str(RECORD)], "start": "2019-04-15T08:55"} if RECORD.exists() else {}
     symbol = "SHFE.cu1905" if recorded else "SHFE.cu2511"
     found: dict[str, list[Row]] = {}
+    asked: Row = {"symbols": [symbol], "history": 10_000, "bars": HISTORY_BARS}
     with tempfile.TemporaryDirectory() as folder, exchange(paused=True, **recorded) as market:
-        asked = {"symbols": [symbol], "history": 10_000, "bars": HISTORY_BARS}
         asked["file"] = str(Path(folder) / "bars.csv")
         for _ in range(2 if options.quick else 6):
-            row = next(client(market, "history", **asked))
-            found.setdefault("ours, bars at hand", []).append(row["delivered"])
-            found.setdefault("ours, with login and download", []).append(row["whole"])
+            [row] = client(market, "history", **asked)
+            for name, part in OURS.items():
+                found.setdefault(name, []).append(row[part])
             for name, how in PANDAS.items():
-                row = next(client(market, "pandas", cerebro=how, **asked))
-                found.setdefault(name, []).append(row["whole"])
+                [row] = client(market, "pandas", cerebro=how, **asked)
+                found.setdefault(name, []).append(row["run"])
     yield from _history_table(f"{HISTORY_BARS:,} bars of {symbol} to next() (s)", found)
 
 
-PANDAS: dict[str, Row] = {
-    "PandasData as it is": {},
-    "PandasData, runonce=False, preload=False": {"runonce": False, "preload": False},
-}
+OURS = {"ours, bars at hand": "delivery", "ours, with download": "run", "ours, all": "whole"}
+PANDAS: dict[str, Row] = {"PandasData": {}, "PandasData *": {"runonce": False, "preload": False}}
 
 
 def _history_table(title: str, found: dict[str, list[Row]]) -> Iterator[str]:
-    names = ("feed", "CPU min", "CPU median", "clock min", "x PandasData", "x as live feeds run")
-    table = _table(title, *names)
+    names = ("CPU min", "CPU median", "clock min", "x PandasData", "x PandasData *")
+    table = _table(title, "feed", *names)
     least = {name: min(row["cpu"] for row in rows) for name, rows in found.items()}
     peers = [least[name] for name in PANDAS]
     for name in sorted(found, key=least.__getitem__):
-        rows = found[name]
-        middle = statistics.median(row["cpu"] for row in rows)
-        wall = min(row["wall"] for row in rows)
+        middle = statistics.median(row["cpu"] for row in found[name])
+        wall = min(row["wall"] for row in found[name])
         cells = (least[name], middle, wall, *(least[name] / peer for peer in peers))
         table.add_row(name, *(f"{cell:.2f}" for cell in cells))
     console.print(table)
     ratio = least["ours, bars at hand"] / peers[0]
     if ratio > HISTORY_RATIO:
         yield f"history takes {ratio:.2f} x PandasData"
-
-
-# ---- all
 
 
 def _table(title: str, *columns: str) -> Table:
