@@ -11,18 +11,8 @@ import backtrader as bt
 import pytest
 from support import run
 
-from tianqin_backtrader import LocalExchange, TqCommInfo, TqStore
-from tianqin_backtrader.desk import OrderDesk
-from tianqin_backtrader.errors import BadPrice, BadVolume, InvalidOrder, NotStarted
-from tianqin_backtrader.model import (
-    AccountPosition,
-    Direction,
-    Instrument,
-    Offset,
-    OrderPicture,
-    Trade,
-)
-from tianqin_backtrader.ordering import Request
+from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader.errors import BadPrice, BadVolume, InvalidOrder, NotStarted, WrongSetting
 
 CU, M, IF = "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
 DAY = date(2025, 9, 16)
@@ -167,15 +157,16 @@ def test_lack_of_money_is_margin_with_the_exchanges_reason() -> None:
     assert broker.getvalue() == 1_000.0
 
 
-def test_lots_of_yesterday_become_history_and_resting_orders_end_with_the_day() -> None:
+def test_lots_of_yesterday_become_history_and_day_orders_end_with_the_day() -> None:
     def rest(strategy: Any) -> None:
-        strategy.buy(size=1, exectype=bt.Order.Limit, price=strategy.data.close[0] - 4_000)
+        price = strategy.data.close[0] - 4_000
+        strategy.buy(size=1, exectype=bt.Order.Limit, price=price, valid=bt.Order.DAY)
 
     act = script((2, lambda s: s.buy(size=1)), (5, rest))
     seen, broker = run(LocalExchange(end=NEXT), CU, act, 5)
     held = broker.get_account_position(CU)
     assert (held.long.today, held.long.history) == (0, 1)
-    assert story(seen.orders)[-1] == (2, "Canceled")
+    assert story(seen.orders)[-1] == (2, "Expired")
 
 
 def test_partial_fills_are_not_counted_as_cumulative() -> None:
@@ -244,15 +235,22 @@ def test_price_beyond_the_limits_is_rejected_with_the_limit() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"exectype": bt.Order.Stop, "price": 80_000},
-        {"exectype": bt.Order.StopTrail, "trailamount": 10},
+        {"exectype": bt.Order.Stop},
+        {"exectype": bt.Order.Stop, "price": math.nan},
+        {"exectype": bt.Order.StopTrail},
+        {"exectype": bt.Order.StopTrail, "trailpercent": 2},
+        {"exectype": bt.Order.StopLimit, "price": 80_000, "plimit": 80_001},
+        {"exectype": bt.Order.Historical},
         {"exectype": bt.Order.Limit},
         {"advanced": "FIK"},
+        {"price_type": "BEST"},
+        {"policy": "cheap"},
+        {"valid": -1},
     ],
 )
-def test_what_cannot_be_sent_yet_raises(options: dict[str, Any]) -> None:
+def test_what_can_never_be_sent_raises(options: dict[str, Any]) -> None:
     def bad(strategy: Any) -> None:
-        with pytest.raises(InvalidOrder):
+        with pytest.raises((InvalidOrder, WrongSetting)):
             strategy.buy(size=1, **options)
 
     seen, _ = run(LocalExchange(end=EVENING), CU, script((2, bad)), 5)
@@ -336,76 +334,6 @@ def test_an_order_of_the_last_bar_is_sent_and_its_answer_heard() -> None:
     assert broker.get_account_position(CU).net == 1
 
 
-class StandInData:
-    """What an order asks of its feed."""
-
-    datetime = (719_163.0,)
-
-    def __len__(self) -> int:
-        return 1
-
-
-class StandIn:
-    """A connection without a gateway: keeps the ids of what is sent."""
-
-    def __init__(self, terms: Instrument) -> None:
-        self._terms = terms
-        self.sent: list[str] = []
-        self.listing = self  # of contracts too
-
-    def terms(self, _: str) -> Instrument:
-        return self._terms
-
-    def position(self, symbol: str) -> AccountPosition:
-        return AccountPosition(symbol)
-
-    def send_order(self, order_id: str, *_: Any) -> None:
-        self.sent.append(order_id)
-
-
-def instrument() -> Instrument:
-    return Instrument(
-        CU, "SHFE", "cu", "", "FUTURE", 10.0, 5, {}, 30_000.0, 20.0, 0, False, 500, 0,
-        60_000.0, 40_000.0, 50_000.0, "",
-    )  # fmt: skip
-
-
-def picture(order_id: str, status: str, left: int) -> OrderPicture:
-    return OrderPicture(
-        order_id, CU, Direction.BUY, Offset.OPEN, 2, left, 50_000.0, "LIMIT", status, "", "1", 0
-    )
-
-
-def trade(order_id: str, trade_id: str) -> Trade:
-    return Trade(trade_id, order_id, CU, Direction.BUY, Offset.OPEN, 50_000.0, 1, 20.0, 0)
-
-
 def stop_after_buying(strategy: Any) -> None:
     strategy.buy(size=1)
     strategy.env.runstop()
-
-
-def test_a_trade_that_comes_after_the_end_was_told_keeps_the_end() -> None:
-    """A terminal order stays terminal; the trade counts all the same."""
-    told: list[tuple[str, float]] = []
-    terms = instrument()
-    connection: Any = StandIn(terms)
-    desk = OrderDesk(connection, 2, lambda o: told.append((o.getstatusname(), o.executed.size)))
-    order = bt.order.BuyOrder(
-        owner=None, data=None, size=2, price=50_000.0, simulated=True, exectype=bt.Order.Limit
-    )
-    order.addcomminfo(TqCommInfo.of(terms))
-    order.data = StandInData()
-    request = Request(terms, Direction.BUY, 2, 50_000.0, None)
-    desk.submit(order, request, desk.plan(request, Offset.OPEN))
-    (order_id,) = connection.sent
-    desk.on_order(picture(order_id, "FINISHED", left=1))
-    desk.on_trade(trade(order_id, "1"))
-    desk.on_trade(trade(order_id, "2"))
-    assert told == [
-        ("Submitted", 0),
-        ("Accepted", 0),
-        ("Partial", 1),
-        ("Canceled", 1),
-        ("Canceled", 2),
-    ]

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import backtrader as bt
 
 from .commission import TqCommInfo
-from .desk import OrderDesk, finish
-from .errors import InvalidOrder, NotStarted, WrongSetting
-from .execution import net_position
+from .contracts import check_limits
+from .desk import OrderDesk
+from .errors import BadPrice, InvalidOrder, NotStarted, WrongSetting
+from .execution import finish, net_position
 from .feed import TqData
-from .model import Account, AccountPosition, Direction, Offset
-from .ordering import Request, beyond_limits, read_request
+from .lines import days_of
+from .model import Account, AccountPosition, Direction, Instrument, Offset
+from .offsets import policy_of
+from .ordering import Asked, known_options, read_ticket
+from .tickets import Kind, Ticket
+from .working import Rules
 
 if TYPE_CHECKING:
     from .store import TqStore
@@ -39,7 +46,14 @@ class TqBroker(bt.broker.BrokerBase):
     depends on the moment ends as Rejected or Margin, with the reason in `order.info.reason`.
     """
 
-    params = (("execution", "direct"), ("risk", None), ("market_ticks", 2))
+    params = (
+        ("execution", "direct"),
+        ("risk", None),
+        ("policy", "net"),
+        ("market_ticks", 2),
+        ("close_lead_s", 30.0),
+        ("holds_closed", True),
+    )
 
     def __init__(self, store: TqStore) -> None:
         super().__init__()
@@ -49,7 +63,9 @@ class TqBroker(bt.broker.BrokerBase):
             raise WrongSetting("risk", self.p.risk, "None; risk limits do not exist yet")
         self._store = store
         self._desk: OrderDesk | None = None
+        policy_of(self.p.policy)
         self._terms: dict[str, TqCommInfo] = {}
+        self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self._notifications: deque[bt.Order | None] = deque()
         self._last: tuple[Account, dict[str, AccountPosition]] | None = None
         self._halted = ""
@@ -61,10 +77,21 @@ class TqBroker(bt.broker.BrokerBase):
         super().start()
         self._store.start(broker=self)
         self._last = None
-        self._desk = OrderDesk(self._store.connection, self.p.market_ticks, self._notify)
+        rules = Rules(
+            market_ticks=self.p.market_ticks,
+            close_lead_s=self.p.close_lead_s,
+            holds_closed=self.p.holds_closed,
+        )
+        self._desk = OrderDesk(self._store.floor, self._store.journal, rules, self._notify)
         self._store.pump.trading = self._desk
         account = self.account()
         self.startingcash, self.startingvalue = account.available, account.balance
+
+    def begin(self) -> None:
+        """All feeds stand: from now on their ticks set off stops."""
+        desk, feeds = self._working_desk, {data.symbol: data for data in self._store.datas}
+        for symbol, data in feeds.items():
+            desk.watch(self._store.pump, symbol, partial(getattr, data, "contract"))
 
     def stop(self) -> None:
         """Keep the last picture of the account: it can be read after the session has ended.
@@ -82,7 +109,7 @@ class TqBroker(bt.broker.BrokerBase):
 
     def account(self) -> Account:
         """The account's money, CNY."""
-        return self._last[0] if self._last else self._store.connection.account()
+        return self._last[0] if self._last else self._store.connection.trading.account()
 
     def getcash(self) -> float:
         """Money free for new positions: the account's `available`, CNY."""
@@ -105,11 +132,11 @@ class TqBroker(bt.broker.BrokerBase):
         """Long and short, today's and history lots, and what resting orders freeze."""
         if self._last:
             return self._last[1].get(symbol, AccountPosition(symbol))
-        return self._store.connection.position(symbol)
+        return self._store.connection.trading.position(symbol)
 
     def positions(self) -> dict[str, AccountPosition]:
         """Everything the account holds, by contract; contracts without lots are left out."""
-        held = self._last[1] if self._last else self._store.connection.positions()
+        held = self._last[1] if self._last else self._store.connection.trading.positions()
         return {symbol: p for symbol, p in held.items() if p.long.total or p.short.total}
 
     def getcommissioninfo(self, data: TqData) -> bt.CommInfoBase:
@@ -132,8 +159,22 @@ class TqBroker(bt.broker.BrokerBase):
         return self._enter(bt.order.SellOrder, owner, data, size, options)
 
     def cancel(self, order: bt.Order) -> bool:
-        """Cancel every leg that can still trade; False when the order has ended already."""
+        """Withdraw what has not traded, at the exchange every leg; False when it has ended."""
+        family = self._staged.pop(order.ref, None)
+        if family is not None:
+            for staged, _ in family:
+                self._reject(staged, "cancelled before it was transmitted")
+            return True
         return self._working_desk.cancel(order)
+
+    def modify(self, order: bt.Order, **changes: Any) -> bt.Order:
+        """Change `size`, `price`, `plimit`, `trailamount`, `trailpercent` or `valid` of an order.
+
+        It stays the same `bt.Order`. What is at the exchange is withdrawn, and sent as changed when
+        the exchange has let go of it; lots that traded meanwhile count. Raises `OrderError`.
+        """
+        self._working_desk.modify(order, **self._changes(order, changes))
+        return order
 
     def orderstatus(self, order: bt.Order) -> int:
         return int(order.status)
@@ -195,6 +236,24 @@ class TqBroker(bt.broker.BrokerBase):
 
     # ---- from call to order
 
+    def _changes(self, order: bt.Order, changes: dict[str, Any]) -> dict[str, Any]:
+        """Backtrader's words for what changes, checked, in those of a ticket."""
+        names = {"size": "volume", "plimit": "limit", "valid": "expires_ns",
+                 "trailamount": "trail_amount", "trailpercent": "trail_percent",
+                 "price": "price"}  # fmt: skip
+        unknown = sorted(changes.keys() - names.keys())
+        if unknown:
+            raise InvalidOrder(f"{unknown[0]} cannot be changed; expected {', '.join(names)}")
+        is_buy, now = order.isbuy(), {
+            "size": abs(order.created.size), "exectype": order.exectype,
+            "price": order.price, "plimit": order.pricelimit,
+            "trailamount": order.trailamount, "trailpercent": order.trailpercent,
+        }  # fmt: skip
+        direction = Direction.BUY if is_buy else Direction.SELL
+        options = now | changes
+        ticket = self._ticket(direction, order.data, options.pop("size"), options, None)
+        return {names[name]: getattr(ticket, names[name]) for name in changes}
+
     @property
     def _working_desk(self) -> OrderDesk:
         if self._desk is None:
@@ -228,38 +287,74 @@ class TqBroker(bt.broker.BrokerBase):
         kind: type[bt.Order],
         owner: Any,
         data: TqData,
-        size: float,
+        size: Any,
         options: dict[str, Any],
         offset: Offset | None = None,
     ) -> bt.Order:
-        """Check, plan and hand over an order; it leaves with the next wait."""
+        """Check an order and take it; it leaves with the next wait."""
         desk = self._working_desk
         direction = Direction.BUY if kind is bt.order.BuyOrder else Direction.SELL
-        request = read_request(
-            self._store.connection.listing.terms(data.contract), direction, size, options
-        )
-        order = _order(kind, owner, data, request.volume, options)
+        ticket = self._ticket(direction, data, size, options, offset)
+        order = _order(kind, owner, data, ticket, options)
         order.broker = self
         order.addcomminfo(self.getcommissioninfo(data))
-        refusal = self._refusal(data, request)
+        refusal = self._refusal(data) or _beyond_limits(
+            self._store.floor.terms(data.contract), ticket
+        )
         if refusal:
             return self._reject(order, refusal)
-        desk.submit(order, request, desk.plan(request, offset))
+        if offset is not None or ticket.is_stop:
+            desk.blotter.check(ticket)
+        return self._stage(order, replace(ticket, key=self._store.key_of(order.ref)))
+
+    def _ticket(
+        self,
+        direction: Direction,
+        data: TqData,
+        size: Any,
+        options: dict[str, Any],
+        offset: Offset | None,
+    ) -> Ticket:
+        desk, terms = self._working_desk, self._store.floor.terms(data.contract)
+        parent = options.get("parent")
+        asked = Asked(
+            key=self._store.key_of(0),
+            feed=data.symbol,
+            policy=self.p.policy,
+            now_ns=self._store.floor.now_ns,
+            sessions=self._store.sessions(data.contract),
+            offset=offset,
+            oco=desk.key_of(options.get("oco")),
+            parent="" if parent is None else self._store.key_of(parent.ref),
+        )
+        return read_ticket(terms, direction, size, options, asked)
+
+    def _stage(self, order: bt.Order, ticket: Ticket) -> bt.Order:
+        """Keep an order until its bracket is complete, as Backtrader's own broker does."""
+        parent = order.ref if order.parent is None else order.parent.ref
+        is_child = order.parent is not None
+        if is_child and parent not in self._staged and not order.parent.alive():
+            return self._reject(order, f"its parent, order {parent}, has ended")
+        family = self._staged.setdefault(parent, [])
+        family.append((order, ticket))
+        if order.transmit:
+            del self._staged[parent]
+            self._working_desk.submit(family)
         return order
 
-    def _refusal(self, data: TqData, request: Request) -> str:
+    def _refusal(self, data: TqData) -> str:
         """Why the moment forbids the order; empty when it does not."""
         if self._halted:
             return self._halted
-        if self._store.connection.trading_is_down:
+        if self._store.floor.is_down:
             return "the trading connection is lost: nothing was sent"
         if data.history_phase:
             return f"{data.symbol} still delivers history: nothing is sent on old prices"
-        return beyond_limits(request)
+        return ""
 
     def _reject(self, order: bt.Order, reason: str) -> bt.Order:
         order.submit(self)
-        finish(order, bt.Order.Rejected, reason)
+        finish(order, bt.Order.Rejected, reason, self._store.floor.now_ns)
         logger.warning("order %s rejected: %s", order.ref, reason)
         self._notify(order)
         return order
@@ -277,12 +372,23 @@ class TqBroker(bt.broker.BrokerBase):
         self._notifications.append(None)
 
 
+def _beyond_limits(terms: Instrument, ticket: Ticket) -> str:
+    """Why today's limits forbid a limit order; empty where they do not, or are not known."""
+    try:
+        if ticket.kind is Kind.LIMIT and ticket.price is not None:
+            check_limits(terms, ticket.price)
+    except BadPrice as error:
+        return str(error)
+    return ""
+
+
 def _order(
-    kind: type[bt.Order], owner: Any, data: TqData, volume: int, options: dict[str, Any]
+    kind: type[bt.Order], owner: Any, data: TqData, ticket: Ticket, options: dict[str, Any]
 ) -> bt.Order:
     """A Backtrader order; options that are none of its parameters become its `info`."""
-    fields = set(kind.params._getkeys())
-    known = {name: value for name, value in options.items() if name in fields}
-    order = kind(owner=owner, data=data, size=volume, **known)
-    order.addinfo(**{name: value for name, value in options.items() if name not in fields})
+    known = known_options(kind, options)
+    valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
+    order = kind(owner=owner, data=data, size=ticket.volume, **known | {"valid": valid})
+    extra = {name: value for name, value in options.items() if name not in known}
+    order.addinfo(**{name: value for name, value in extra.items() if name != "plimit"})
     return order

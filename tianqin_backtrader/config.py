@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     td_url: str | None = None
     live_enabled: bool = False
     holidays: Path | None = None
+    journal: Path | None = None
 
 
 def load_settings(**given: Any) -> Settings:

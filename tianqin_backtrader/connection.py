@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import requests
 import tqsdk.calendar
-from tqsdk import TqAccount, TqApi, TqAuth, TqKq, TqSim
+from tqsdk import TargetPosTask, TqAccount, TqApi, TqAuth, TqChan, TqKq, TqSim
 from tqsdk.calendar import _init_chinese_rest_days
 from tqsdk.diff import _get_obj
 from tqsdk.exceptions import TqTimeoutError
@@ -21,18 +21,9 @@ from .clock import now_s
 from .config import Settings, bypass_proxy, environment
 from .errors import GatewayTimeout, LoginRefused, NotStarted
 from .listing import Listing
-from .model import (
-    Account,
-    AccountPosition,
-    Direction,
-    Instrument,
-    Offset,
-    OrderPicture,
-    Trade,
-    account_from,
-    position_from,
-)
-from .news import MarketNews, TradingNews
+from .model import Instrument
+from .news import MarketNews
+from .trading import TradingChannel
 
 __all__ = ["Connection"]
 
@@ -48,12 +39,11 @@ class Connection:
         self._settings = settings
         self._api: TqApi | None = None
         self._account: Any = None
-        self._account_picture: Account | None = None  # until the next news
         self._charts = Charts(self._send, self._node)
         self.listing = Listing(self._query, self._subscribe)
-        self._sent = False
-        self._news = TradingNews()
+        self.trading = TradingChannel(lambda: self.api, self._node, lambda: self._key)
         self._market_news = MarketNews()
+        self._before_close: list[Callable[[], None]] = []
 
     # ---- life
 
@@ -81,13 +71,19 @@ class Connection:
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
-        api, self._api = self._api, None
-        if api is None:
+        if self._api is None:
             return
+        for last_act in self._before_close:
+            last_act()
+        api, self._api = self._api, None
         try:
             api.close()
         except Exception:
             logger.warning("TqSdk did not close cleanly", exc_info=True)
+
+    def before_close(self, act: Callable[[], None]) -> None:
+        """Let `act`, which must not raise, have the open session once more when it closes."""
+        self._before_close.append(act)
 
     @property
     def api(self) -> TqApi:
@@ -100,7 +96,7 @@ class Connection:
 
     def wait(self, deadline_s: float) -> bool:
         """Send what is due and wait for news until `deadline_s` (seconds since 1970)."""
-        self._sent = False
+        self.trading.has_unsent = False
         arrived = bool(self.api.wait_update(deadline=deadline_s))
         if arrived:
             self._note_news()
@@ -116,23 +112,9 @@ class Connection:
             raise GatewayTimeout(f"no {what} within {patience_s:.0f} s")
 
     @property
-    def has_unsent(self) -> bool:
-        """Whether orders or cancels leave only with the next `wait`."""
-        return self._sent
-
-    @property
     def ended(self) -> bool:
         """Whether the embedded exchange said that its records are over."""
         return self._market_news.has_ended
-
-    def trading_news(self) -> tuple[list[OrderPicture], list[Trade]]:
-        """Orders and trades that changed since the last call."""
-        return self._news.take()
-
-    @property
-    def trading_is_down(self) -> bool:
-        """Whether a trading socket is lost: what is sent now could vanish without an answer."""
-        return self._news.connection_is_lost
 
     @property
     def market_is_down(self) -> bool:
@@ -150,9 +132,31 @@ class Connection:
 
     def _note_news(self) -> None:
         diffs = self.api._sync_diffs
-        self._account_picture = None
         self._market_news.note(diffs)
-        self._news.note(diffs, self._key, self._node("trade", self._key))
+        self.trading.note(diffs)
+
+    # ---- TqSdk's execution of targets
+
+    def target_task(self, symbol: str, **options: Any) -> tuple[Any, Any]:
+        """A new `TargetPosTask`, and the channel on which it says that it is done.
+
+        Made past TqSdk's registry: that one is keyed by `id(account)`, and hands out the task that
+        is just ending, or one of an earlier session. Raises what TqSdk says of bad `options`.
+        """
+        quote = self._node("quotes", symbol)
+        if getattr(quote, "_task", None) is not None and quote._task.cancelled():
+            del quote._task  # a task that was cancelled as it waited for a quote took this along
+        done = TqChan(self.api, last_only=True)
+        options["target_volume_chan"] = done
+        return type.__call__(TargetPosTask, self.api, symbol, **options), done
+
+    def run_tasks(self) -> None:
+        """Let TqSdk's tasks take in what has come, and send what follows; waits for nothing."""
+        elsewhere = self.api._clear_running_loop()  # a notebook's
+        try:
+            self.api._run_until_idle()
+        finally:
+            self.api._restore_running_loop(*elsewhere)
 
     # ---- market data
 
@@ -222,54 +226,11 @@ class Connection:
             raise GatewayTimeout(f"no answer ({type(error).__name__})") from error
         return [f"{day:%Y-%m-%d}" for day in tqsdk.calendar.rest_days_df["date"]]
 
-    # ---- trading
-
-    def send_order(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | None,
-        advanced: str | None = None,
-    ) -> None:
-        """Hand an exchange order to TqSdk; it leaves with the next `wait`. `price` None: market."""
-        self._sent = True
-        order = self.api.insert_order(
-            symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
-        )
-        self._news.remember(order_id, order)
-
-    def cancel_order(self, order_id: str) -> None:
-        """Hand a cancel to TqSdk; it leaves with the next `wait`."""
-        self._sent = True
-        self.api.cancel_order(order_id)
-
-    def account(self) -> Account:
-        """The account's money; read once between two waits, for Cerebro asks on every bar."""
-        if self._account_picture is None:
-            self._account_picture = account_from(self.api.get_account())
-        return self._account_picture
-
-    def position(self, symbol: str) -> AccountPosition:
-        """What the account holds in one contract; no lots where it never held any."""
-        picture = self._tree("positions").get(symbol)
-        return AccountPosition(symbol) if picture is None else position_from(picture)
-
-    def positions(self) -> dict[str, AccountPosition]:
-        """All positions of the account by symbol, those closed today included."""
-        tree = self._tree("positions")
-        return {symbol: position_from(tree[symbol]) for symbol in tree}
-
     # ---- inside
 
     @property
     def _key(self) -> str:
         return str(self._account._account_key)
-
-    def _tree(self, kind: str) -> Any:
-        return self._node("trade", self._key, kind)
 
     def _node(self, *path: str) -> Any:
         return _get_obj(self.api._data, list(path))

@@ -18,7 +18,9 @@ __all__ = [
     "NO_MARKET_ORDERS",
     "SPLITS_TODAY",
     "check_kind",
+    "check_limits",
     "check_order",
+    "check_tradable",
     "is_on_tick",
     "round_to_tick",
     "split_symbol",
@@ -68,7 +70,7 @@ def check_order(
 
     Raises `InvalidOrder` (expired, or not tradable), `BadVolume` or `BadPrice`.
     """
-    _check_tradable(instrument)
+    check_tradable(instrument)
     _check_volume(instrument, volume, is_market=price is None)
     if price is None:
         check_kind(instrument, "ANY")
@@ -101,7 +103,8 @@ def check_kind(instrument: Instrument, price_type: str, advanced: str | None = N
         raise InvalidOrder(f"{symbol}: CZCE futures take no FOK; use FAK")
 
 
-def _check_tradable(instrument: Instrument) -> None:
+def check_tradable(instrument: Instrument) -> None:
+    """Refuse contracts that no order can be for. Raises `InvalidOrder`."""
     if instrument.expired:
         raise InvalidOrder(f"{instrument.symbol} has expired; trade a listed contract")
     if instrument.ins_class not in TRADABLE:
@@ -128,7 +131,12 @@ def _check_price(instrument: Instrument, direction: Direction, price: float) -> 
     if not is_on_tick(price, tick):
         nearest = round_to_tick(price, tick, direction)
         raise BadPrice(symbol, price, f"a multiple of {tick}, such as {nearest}")
-    slack = tick * TICK_TOLERANCE
+    check_limits(instrument, price)
+
+
+def check_limits(instrument: Instrument, price: float) -> None:
+    """Refuse a price, CNY, beyond the day's limits. Raises `BadPrice`."""
+    symbol, slack = instrument.symbol, instrument.price_tick * TICK_TOLERANCE
     if price > instrument.upper_limit + slack:  # a limit that is not known is NaN: never exceeded
         raise BadPrice(symbol, price, f"at most the day's upper limit {instrument.upper_limit}")
     if price < instrument.lower_limit - slack:

@@ -1,172 +1,182 @@
-"""The order desk: plans, sends and follows the exchange orders behind Backtrader's orders.
+"""The order desk: Backtrader's orders on one side, the orders at work on the other.
 
 Every change of a `bt.Order` happens here, by what the exchange says, and is told once.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import backtrader as bt
 
-from .connection import Connection
-from .contracts import takes_market_orders
-from .errors import BadPrice
-from .execution import WorkingOrder, execute, net_position, without_reserved
-from .model import AccountPosition, Offset, OrderPicture, Trade
-from .offsets import Leg, plan_close, plan_legs
-from .ordering import Request, crossing_price
-from .orders import Accepted, Done, Event, Filled, OrderLedger, OrderState
+from .blotter import Blotter, Told
+from .execution import execute, finish, net_position
+from .floor import Floor
+from .model import AccountPosition, OrderPicture, Tick, Trade
+from .orders import Accepted, Done, Filled, OrderState
+from .pump import Pump
+from .tickets import Ticket
+from .working import Diary, Held, Modified, Moved, Rules, Triggered
 
 __all__ = ["OrderDesk"]
+
+logger = logging.getLogger(__name__)
 
 STATUS = {state: getattr(bt.Order, state.value) for state in OrderState}
 
 
 class OrderDesk:
-    """Works the orders of one account session.
-
-    `tell` gets an order each time it has changed. `market_ticks`: see `ordering.crossing_price`.
-    """
+    """Works the orders of one account session; `notify` gets an order each time it has changed."""
 
     def __init__(
-        self, connection: Connection, market_ticks: int, tell: Callable[[bt.Order], None]
+        self, floor: Floor, diary: Diary, rules: Rules, notify: Callable[[bt.Order], None]
     ) -> None:
-        self._connection = connection
-        self._market_ticks = market_ticks
-        self._tell = tell
-        self._run = secrets.token_hex(4)
-        self._ledger = OrderLedger()
-        self._orders: dict[str, WorkingOrder] = {}  # all of this session, by reference
-        self._working: dict[str, WorkingOrder] = {}  # those that can still trade
-        self._by_leg: dict[str, WorkingOrder] = {}
+        self._floor, self._notify = floor, notify
+        self.blotter = Blotter(floor, diary, self._hear, rules)
+        self._orders: dict[str, bt.Order] = {}  # by key
+        self._keys: dict[int, str] = {}  # by Backtrader's reference
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
+        self._unflowed: dict[str, float] = {}  # contracts no feed has ticks of: last price seen
+        self._told = False
+
+    # ---- what the broker asks
 
     @property
     def alive(self) -> list[bt.Order]:
         """Orders that can still trade."""
-        return [working.order for working in self._working.values()]
+        return [self._orders[work.key] for work in self.blotter.alive]
 
     def position(self, symbol: str) -> AccountPosition:
-        """What the account holds, closable lots less what our closing orders will freeze."""
-        return without_reserved(self._connection.position(symbol), list(self._working.values()))
+        """What the account holds, all lots frozen that closing orders will take."""
+        return self.blotter.position(symbol)
 
-    def plan(self, request: Request, offset: Offset | None) -> tuple[Leg, ...]:
-        """The legs of `request`: as `offset` says, or closing first and opening the rest.
+    def key_of(self, order: bt.Order | None) -> str:
+        """The key of an order; empty for None. Raises `KeyError` for one that is not known here."""
+        return "" if order is None else self._keys[order.ref]
 
-        Raises `InvalidOrder` when `offset` is CLOSE and fewer lots can be closed.
-        """
-        terms = request.instrument
-        if offset is Offset.OPEN:
-            return (Leg(Offset.OPEN, request.volume),)
-        plan = plan_close if offset is Offset.CLOSE else plan_legs
-        held = self.position(terms.symbol)
-        return plan(request.direction, request.volume, held, terms.exchange_id)
+    def submit(self, orders: Sequence[tuple[bt.Order, Ticket]]) -> None:
+        """Take new orders, a bracket's parent first; they leave with the next wait."""
+        for order, ticket in orders:
+            self.bind(order, ticket)
+            order.submit(order.broker)
+            self._tell(order)
+        self.blotter.submit([ticket for _, ticket in orders])
 
-    def submit(self, order: bt.Order, request: Request, legs: tuple[Leg, ...]) -> None:
-        """Hand the order's first legs to the connection; they leave with the next wait."""
-        price, symbol = self._price(request), request.instrument.symbol
-        working = WorkingOrder.plan(order, request, legs, self._run)
-        if symbol not in self._net:
-            self._net[symbol] = net_position(self.position(symbol))
-        ref = str(order.ref)
-        self._ledger.add(ref, {leg.order_id: leg.volume for leg in working.legs})
-        self._orders[ref] = self._working[ref] = working
-        self._by_leg.update((leg.order_id, working) for leg in working.legs)
-        order.submit(order.broker)
-        self._tell(order)
-        working.send(self._connection, price)
-
-    def _price(self, request: Request) -> float | None:
-        """What an exchange order of `request` costs now. Raises `BadPrice`."""
-        terms = self._connection.listing.terms(request.instrument.symbol)
-        if request.price is not None or takes_market_orders(terms):
-            return request.price
-        quote = self._connection.listing.quote(terms.symbol)
-        return crossing_price(terms, request.direction, quote, self._market_ticks)
+    def bind(self, order: bt.Order, ticket: Ticket) -> None:
+        """The Backtrader order that stands for a ticket."""
+        self._orders[ticket.key] = order
+        self._keys[order.ref] = ticket.key
+        if not any(work.symbol == ticket.symbol for work in self.blotter.alive):
+            self._net[ticket.symbol] = net_position(self._floor.position(ticket.symbol))
 
     def cancel(self, order: bt.Order) -> bool:
-        """Cancel every leg that can still trade; False when the order has ended already."""
-        working = self._working.get(str(order.ref))
-        if working is None:
-            return False
-        for leg in working.legs:
-            if leg.sent and not leg.done:
-                self._connection.cancel_order(leg.order_id)
-        self._drop_unsent(working, "cancelled before it was sent")
-        return True
+        """Withdraw what has not traded; False when the order has ended already."""
+        key = self._keys.get(order.ref)
+        return key is not None and self.blotter.cancel(key)
 
-    # ---- news from the exchange
+    def modify(self, order: bt.Order, **changes: Any) -> None:
+        """Change a living order. Raises `OrderError`."""
+        self.blotter.modify(self.key_of(order), **changes)
 
-    def on_order(self, picture: OrderPicture) -> None:
-        """The pump brings a leg's picture."""
-        working = self._by_leg.get(picture.order_id)
-        if working is None:
+    # ---- what the pump brings
+
+    def on_order(self, picture: OrderPicture) -> bool:
+        return self.blotter.on_order(picture)
+
+    def on_trade(self, trade: Trade) -> bool:
+        return self.blotter.on_trade(trade)
+
+    def on_absent(self, order_ids: set[str]) -> None:
+        self.blotter.on_absent(order_ids)
+
+    def settle(self) -> bool:
+        """All that has come is told; returns whether there is something to tell a strategy."""
+        if self.blotter.alive:
+            self._look_at_quotes()
+            self.blotter.on_time()
+        told, self._told = self._told, False
+        return told
+
+    def watch(self, pump: Pump, symbol: str, contract: Callable[[], str]) -> None:
+        """Let the ticks of feed `symbol` set off the stops of the contract that it follows."""
+        pump.follow(symbol, _TickWatch(self.blotter, contract))
+
+    def _look_at_quotes(self) -> None:
+        """Contracts that no feed follows any more have quotes still."""
+        for symbol, before in self._unflowed.items():
+            price = float(self._floor.quote(symbol)["last_price"])
+            if price != before:
+                self._unflowed[symbol] = price
+                self.blotter.on_tick(symbol, price)
+
+    def leave(self, contract: str) -> None:
+        """No feed follows `contract` any more: its quote is looked at instead."""
+        self._unflowed.setdefault(contract, 0.0)
+
+    # ---- what the orders at work say
+
+    def _hear(self, told: Told) -> None:
+        order = self._orders[told.ref]
+        if isinstance(told, Filled):
+            execute(order, told.trade, self._net[told.trade.symbol])
+            state = self.blotter.ledger.state(told.ref)
+            if state.is_terminal:  # its end was told before its last trade came, or this ends it
+                order.status = STATUS[state]
+        elif isinstance(told, Accepted):
+            order.accept(order.broker)
+        elif isinstance(told, Done):
+            if told.state is OrderState.COMPLETED:
+                return  # its last execution said so
+            finish(order, STATUS[told.state], told.reason, self._floor.now_ns)
+            logger.info("order %s ended as %s: %s", told.ref, told.state.value, told.reason)
+        elif isinstance(told, Modified):
+            _change(order, told.ticket)
+        else:
+            _mark(order, told)
             return
-        leg = working.leg(picture.order_id)
-        leg.acknowledged = leg.acknowledged or bool(picture.exchange_order_id)
-        self._apply(self._ledger.on_order(picture))
-        self._follow_up(working)
-
-    def on_trade(self, trade: Trade) -> None:
-        """The pump brings an exchange trade."""
-        working = self._by_leg.get(trade.order_id)
-        if working is not None:
-            self._apply(self._ledger.on_trade(trade))
-            self._follow_up(working)
-
-    def _follow_up(self, working: WorkingOrder) -> None:
-        """Send what was waiting for a leg to fill, or give it up when that leg died."""
-        died = ""
-        for state in self._ledger.legs(str(working.order.ref)):
-            leg = working.leg(state.order_id)
-            leg.done = leg.done or (leg.sent and not state.is_alive and state.is_done)
-            if leg.done and state.filled < state.volume:
-                died = state.reason or "cancelled"
-        if died:
-            self._drop_unsent(working, f"not sent, a closing leg ended: {died}")
-        elif working.due:
-            self._go_on(working)
-
-    def _go_on(self, working: WorkingOrder) -> None:
-        """Send the legs that waited, at the price of this moment."""
-        try:
-            working.send(self._connection, self._price(working.request))
-        except BadPrice as error:
-            self._drop_unsent(working, f"not sent: {error}")
-
-    def _drop_unsent(self, working: WorkingOrder, reason: str) -> None:
-        for leg in working.legs:
-            if not leg.sent and not leg.done:
-                leg.done = True
-                self._apply(self._ledger.on_unsent(leg.order_id, reason))
-
-    def _apply(self, events: list[Event]) -> None:
-        for event in events:
-            order = self._orders[event.ref].order
-            if isinstance(event, Accepted):
-                order.accept(order.broker)
-                self._tell(order)
-            elif isinstance(event, Filled):
-                execute(order, event.trade, self._net[event.trade.symbol])
-                if event.ref not in self._working:  # its end was told before its last trade came
-                    order.status = STATUS[self._ledger.state(event.ref)]
-                self._tell(order)
-            else:
-                self._end(order, event)
-
-    def _end(self, order: bt.Order, done: Done) -> None:
-        del self._working[done.ref]
-        if done.state is OrderState.COMPLETED:
-            return  # its last execution said so
-        finish(order, STATUS[done.state], done.reason)
         self._tell(order)
 
+    def _tell(self, order: bt.Order) -> None:
+        self._told = True
+        self._notify(order)
 
-def finish(order: bt.Order, status: Any, reason: str) -> None:
-    """End an order that did not fill, with the reason in `order.info.reason`."""
-    order.status = status
-    order.executed.dt = order.data.datetime[0]
-    order.addinfo(reason=reason)
+
+class _TickWatch:
+    """Passes a feed's live ticks on to the orders of the contract that it follows."""
+
+    def __init__(self, blotter: Blotter, contract: Callable[[], str]) -> None:
+        self._blotter, self._contract = blotter, contract
+
+    def on_tick(self, tick: Tick, missing: bool) -> None:
+        self._blotter.on_tick(self._contract(), tick.last_price)
+
+    def settle(self, late: bool) -> None:
+        """Nothing is kept."""
+
+
+def _mark(order: bt.Order, told: Held | Moved | Triggered) -> None:
+    """Show where an order stands that the exchange does not have."""
+    if isinstance(told, Held):
+        order.addinfo(held=told.text)
+    elif isinstance(told, Moved):
+        order.created.price = told.price
+        if told.limit is not None:
+            order.created.pricelimit = told.limit
+    else:
+        order.triggered = True
+        order.addinfo(held="", triggered=told.price)
+
+
+def _change(order: bt.Order, ticket: Ticket) -> None:
+    """Show an order as it was changed."""
+    size = ticket.volume if order.isbuy() else -ticket.volume
+    order.executed.remsize += size - order.created.size
+    order.created.size = order.size = size
+    if ticket.price is not None:
+        order.created.price = ticket.price
+    if ticket.limit is not None:
+        order.created.pricelimit = ticket.limit
+    if not order.executed.size:
+        order.status = bt.Order.Accepted

@@ -16,6 +16,7 @@ from pathlib import Path
 
 __all__ = [
     "BadCalendarFile",
+    "BadJournal",
     "BadPrice",
     "BadReplayFile",
     "BadTimeframe",
@@ -24,6 +25,8 @@ __all__ = [
     "ExpiredSymbol",
     "GatewayTimeout",
     "InvalidOrder",
+    "JournalFailed",
+    "JournalTaken",
     "LiveTradingRefused",
     "LoginRefused",
     "MissingCredentials",
@@ -129,6 +132,14 @@ class BadCalendarFile(ConfigError):
         super().__init__(f"{Path(source).name}: {arrived}; expected {expected}")
 
 
+class BadJournal(ConfigError):
+    """A file cannot be read as a journal of orders."""
+
+    def __init__(self, path: str | Path, arrived: str, expected: str) -> None:
+        self.path = Path(path)
+        super().__init__(f"journal {path} {arrived}; expected {expected}")
+
+
 class InvalidOrder(OrderError):
     """The order contradicts the account or the exchange's rules."""
 
@@ -159,6 +170,25 @@ class LoginRefused(StopError):
 
 class LiveTradingRefused(StopError):
     """A live order or session lacks one of the things that must be said on purpose."""
+
+
+class JournalTaken(StopError):
+    """Another writer has the journal: two of them would send orders twice."""
+
+    def __init__(self, path: str | Path, owner: str) -> None:
+        self.path, self.owner = Path(path), owner
+        super().__init__(
+            f"journal {path} is being written by {owner}; expected one writer of an account; "
+            "stop the other one first"
+        )
+
+
+class JournalFailed(StopError):
+    """The journal could not be written or read back; what was to follow must not be sent."""
+
+    def __init__(self, path: str | Path, what: str, error: object, remedy: str) -> None:
+        self.path, self.what = Path(path), what
+        super().__init__(f"journal {path}: {what} ({error}); {remedy}")
 
 
 class NotStarted(StopError):

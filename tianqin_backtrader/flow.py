@@ -47,6 +47,10 @@ class TickFlow:
         follower.settle(False)
         self._followers.append(follower)
 
+    def follow(self, follower: Follower) -> None:
+        """Let `follower` have the ticks that come from now on."""
+        self._followers.append(follower)
+
     def read(self) -> int:
         """Hand out the ticks that have come; returns the newest one's time, 0 where none is."""
         first_ns = 0

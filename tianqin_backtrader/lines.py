@@ -6,12 +6,17 @@ from typing import Any
 
 from .values import Bar
 
-__all__ = ["EXTRA_LINES", "LineWriter"]
+__all__ = ["EXTRA_LINES", "LineWriter", "days_of"]
 
 EXTRA_LINES = ("bid_price", "ask_price", "bid_volume", "ask_volume", "amount", "trading_day")
 DAY_NS = 86_400_000_000_000
 # Backtrader's day 1 is 0001-01-01; 1970-01-01 is day 719,163.
 EPOCH_DAY = 719_163.0
+
+
+def days_of(time_ns: int) -> float:
+    """Backtrader's number of a moment: days since 0001-01-01, in UTC, good to 10 microseconds."""
+    return EPOCH_DAY + time_ns / DAY_NS
 
 
 class LineWriter:
@@ -44,6 +49,6 @@ class LineWriter:
             bar.amount,
             day.year * 10_000 + day.month * 100 + day.day,
         )
-        self._datetime[0] = EPOCH_DAY + time_ns / DAY_NS
+        self._datetime[0] = days_of(time_ns)
         for line, value in zip(self._rest, values, strict=True):
             line[0] = value

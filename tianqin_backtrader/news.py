@@ -13,6 +13,7 @@ from .model import OrderPicture, Trade, order_from, trade_from
 __all__ = ["MarketNews", "TradingNews"]
 
 DISCONNECTED, CONNECTED = 2019112911, (2019112901, 2019112902)  # codes of tqsdk.connect
+RECONNECTED = 2019112902
 ENDED = 2026000001  # notice of the embedded exchange
 KINDS = ("orders", "trades")
 
@@ -57,6 +58,7 @@ class TradingNews:
         self._news: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # by id, as they came
         self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # TqSdk's live objects
         self._lost: set[str] = set()  # trading sockets
+        self._absent: set[str] = set()
 
     @property
     def connection_is_lost(self) -> bool:
@@ -73,15 +75,32 @@ class TradingNews:
         An order's end and its removal may come in one packet: what was seen of it before holds its
         last state, though the tree has it no more.
         """
+        told: set[str] | None = None  # orders told since a reconnect; TqSdk keeps them together
         for diff in diffs:
             for notice in diff.get("notify", {}).values():
-                self._note_socket(str(notice.get("conn_id", "")), notice.get("code"))
+                connection, code = str(notice.get("conn_id", "")), notice.get("code")
+                self._note_socket(connection, code)
+                if connection.startswith("td") and code == RECONNECTED:
+                    told = set()
             mine = diff["trade"].get(account, {}) if "trade" in diff else {}
+            if told is not None:
+                told.update(mine.get("orders", ()))
             for kind, seen in self._seen.items():
                 for key in mine.get(kind, ()):
                     found = tree.get(kind, {}).get(key) or seen.get(key)
                     if found is not None:
                         seen[key] = self._news[kind][key] = found
+        if told is not None:
+            self._absent |= {key for key in self._alive() if key not in told}
+
+    def take_absent(self) -> set[str]:
+        """Orders that should live and that the picture after a reconnect did not show."""
+        absent, self._absent = self._absent, set()
+        return absent
+
+    def _alive(self) -> list[str]:
+        orders = self._seen["orders"]
+        return [key for key, order in orders.items() if order["status"] == "ALIVE"]
 
     def take(self) -> tuple[list[OrderPicture], list[Trade]]:
         """Orders and trades that changed since the last call."""

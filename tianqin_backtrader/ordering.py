@@ -1,4 +1,4 @@
-"""What a Backtrader order asks the exchange for, checked before anything is sent."""
+"""What a Backtrader order asks for, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -8,80 +8,118 @@ from typing import Any
 
 import backtrader as bt
 
-from .contracts import check_kind, check_order, is_on_tick, round_to_tick, takes_market_orders
+from .contracts import check_kind, check_order, is_on_tick, takes_market_orders
 from .errors import BadPrice, BadVolume, InvalidOrder
-from .model import Direction, Instrument
+from .model import Direction, Instrument, Offset
+from .offsets import policy_of
+from .sessions import Sessions
+from .tickets import STOPS, Kind, Ticket
+from .validity import expiry_ns
 
-__all__ = ["Request", "beyond_limits", "crossing_price", "read_request"]
+__all__ = ["Asked", "known_options", "read_ticket"]
 
-EXECTYPES = (bt.Order.Market, bt.Order.Limit)
-NOT_YET = ("oco", "parent", "trailamount", "trailpercent")
+NAN = float("nan")
+WORDS = ("advanced", "price_type", "policy")  # our own keywords of `buy` and `sell`
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Buy or sell `volume` lots of a contract at `price` (CNY; None: at market) or better.
+class Asked:
+    """Around an order: who writes it, when, and what it hangs together with."""
 
-    `advanced`: "FAK", "FOK" or None.
-    """
+    key: str
+    feed: str
+    policy: str
+    now_ns: int
+    sessions: Sessions
+    offset: Offset | None = None
+    oco: str = ""
+    parent: str = ""
+    execution: str = "direct"
 
-    instrument: Instrument
-    direction: Direction
-    volume: int
-    price: float | None
-    advanced: str | None
 
+def read_ticket(
+    instrument: Instrument,
+    direction: Direction,
+    size: Any,
+    options: Mapping[str, Any],
+    asked: Asked,
+) -> Ticket:
+    """The ticket behind `buy(size=..., **options)`.
 
-def read_request(
-    instrument: Instrument, direction: Direction, size: Any, options: Mapping[str, Any]
-) -> Request:
-    """The request behind `buy(size=..., **options)`.
-
-    Raises an `InvalidOrder` for what can never be sent: a volume that is no whole number of lots, a
+    Raises an `OrderError` for what can never be sent: a volume that is no whole number of lots, a
     price off the grid, an order type or an instruction that the exchange does not have. The day's
-    limits are not looked at: they change, see `beyond_limits`.
+    limits are not looked at: they change.
     """
-    price = _limit_price(instrument, options)
-    volume = _lots(instrument, size)
-    advanced = options.get("advanced")
-    if advanced not in (None, "FAK", "FOK"):
-        raise InvalidOrder(f"advanced is {advanced!r}; expected 'FAK', 'FOK' or None")
-    unlimited = replace(instrument, upper_limit=float("nan"), lower_limit=float("nan"))
-    crosses = price is None and not takes_market_orders(instrument)
-    check_order(unlimited, direction, volume, instrument.price_tick if crosses else price)
-    check_kind(instrument, "LIMIT" if crosses or price is not None else "ANY", advanced)
-    return Request(instrument, direction, volume, price, advanced)
+    kind, volume = _kind(options), _lots(instrument, size)
+    ticket = Ticket(
+        key=asked.key,
+        symbol=instrument.symbol,
+        direction=direction,
+        volume=volume,
+        kind=kind,
+        price=_price(instrument, kind, options),
+        limit=_limit(instrument, kind, options),
+        trail_amount=_distance(kind, options, "trailamount"),
+        trail_percent=_distance(kind, options, "trailpercent"),
+        price_type=str(options.get("price_type") or ""),
+        advanced=options.get("advanced"),
+        offset=asked.offset,
+        policy=str(options.get("policy") or asked.policy),
+        expires_ns=expiry_ns(options.get("valid"), asked.now_ns, asked.sessions),
+        oco=asked.oco,
+        parent=asked.parent,
+        feed=asked.feed,
+        tradeid=int(options.get("tradeid") or 0),
+        execution=asked.execution,
+    )
+    policy_of(ticket.policy)
+    _check(instrument, ticket)
+    return ticket
 
 
-def beyond_limits(request: Request) -> str:
-    """Why today's limits forbid the price; empty where they do not, or are not known."""
-    price, terms = request.price, request.instrument
-    if price is not None and price > terms.upper_limit:
-        return f"price {price} is above the day's upper limit {terms.upper_limit}"
-    if price is not None and price < terms.lower_limit:
-        return f"price {price} is below the day's lower limit {terms.lower_limit}"
-    return ""
+def known_options(kind: type[bt.Order], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `options` that are parameters of a Backtrader order."""
+    fields = set(kind.params._getkeys())
+    names = {"plimit": "pricelimit"}
+    renamed = {names.get(name, name): value for name, value in options.items()}
+    return {name: value for name, value in renamed.items() if name in fields}
 
 
-def crossing_price(
-    instrument: Instrument, direction: Direction, quote: Mapping[str, Any], ticks: int
-) -> float:
-    """The limit price that stands for a market order: `ticks` beyond the opposite price.
+def _check(instrument: Instrument, ticket: Ticket) -> None:
+    """Refuse what the exchange would refuse whatever the day's limits and the volume are."""
+    if ticket.advanced not in (None, "FAK", "FOK"):
+        raise InvalidOrder(f"advanced is {ticket.advanced!r}; expected 'FAK', 'FOK' or None")
+    if ticket.price_type not in ("", "BEST", "FIVELEVEL"):
+        raise InvalidOrder(
+            f"price_type is {ticket.price_type!r}; expected 'BEST', 'FIVELEVEL' or nothing"
+        )
+    if ticket.price_type and ticket.exchange_limit is not None:
+        raise InvalidOrder(f"{ticket.price_type} is given with a limit; expected a market order")
+    free = replace(
+        instrument,
+        upper_limit=NAN,
+        lower_limit=NAN,
+        max_limit_order_volume=0,
+        max_market_order_volume=0,
+    )
+    limit = ticket.exchange_limit
+    crosses = limit is None and (ticket.price_type or not takes_market_orders(instrument))
+    check_order(free, ticket.direction, ticket.volume, instrument.price_tick if crosses else limit)
+    kind = ticket.price_type or ("LIMIT" if crosses or limit is not None else "ANY")
+    check_kind(instrument, kind, ticket.advanced)
 
-    Never beyond the day's limit; the limit itself where the opposite side is empty.
-    """
-    step = ticks * instrument.price_tick
-    if direction is Direction.BUY:
-        crossing, limit = quote["ask_price1"] + step, instrument.upper_limit
-        within = crossing <= limit
-    else:
-        crossing, limit = quote["bid_price1"] - step, instrument.lower_limit
-        within = crossing >= limit
-    if within:
-        return round_to_tick(crossing, instrument.price_tick, direction)
-    if limit != limit:  # noqa: PLR0124  NaN: the limits are not known
-        raise BadPrice(instrument.symbol, crossing, "a known opposite price or price limit")
-    return limit
+
+def _kind(options: Mapping[str, Any]) -> Kind:
+    exectype = options.get("exectype")
+    if exectype is None:
+        return Kind.MARKET
+    known = isinstance(exectype, int) and 0 <= exectype < len(bt.Order.ExecTypes)
+    name = bt.Order.ExecTypes[exectype] if known else repr(exectype)
+    try:
+        return Kind(name)
+    except ValueError:
+        types = ", ".join(kind.value for kind in Kind)
+        raise InvalidOrder(f"order type {name}; expected one of {types}") from None
 
 
 def _lots(instrument: Instrument, size: Any) -> int:
@@ -94,19 +132,41 @@ def _lots(instrument: Instrument, size: Any) -> int:
     return whole
 
 
-def _limit_price(instrument: Instrument, options: Mapping[str, Any]) -> float | None:
-    exectype = options.get("exectype")
-    if exectype not in (None, *EXECTYPES):
-        known = isinstance(exectype, int) and 0 <= exectype < len(bt.Order.ExecTypes)
-        name = bt.Order.ExecTypes[exectype] if known else repr(exectype)
-        raise InvalidOrder(f"order type {name}; expected Market or Limit")
-    given = [name for name in NOT_YET if options.get(name) is not None]
-    if given:
-        raise InvalidOrder(f"{given[0]} is given; expected a plain market or limit order")
-    if exectype != bt.Order.Limit:
-        return None
+def _price(instrument: Instrument, kind: Kind, options: Mapping[str, Any]) -> float | None:
     price = options.get("price")
-    if not isinstance(price, (int, float)) or not is_on_tick(price, instrument.price_tick):
+    if kind is Kind.LIMIT:
+        return _on_grid(instrument, price)
+    if kind not in STOPS or (price is None and kind in (Kind.TRAIL, Kind.TRAIL_LIMIT)):
+        return None  # Backtrader's order_target_value gives market orders a price
+    number = isinstance(price, (int, float)) and not isinstance(price, bool)
+    if not number or not 0 < float(price or 0) < float("inf"):
+        raise BadPrice(instrument.symbol, price, "the price, CNY above 0, that sets the stop off")
+    return float(price or 0)
+
+
+def _limit(instrument: Instrument, kind: Kind, options: Mapping[str, Any]) -> float | None:
+    plimit = options.get("plimit")
+    if kind is Kind.STOP_LIMIT:
+        return _on_grid(instrument, options.get("price") if plimit is None else plimit)
+    if kind is Kind.TRAIL_LIMIT and plimit is not None:
+        return _on_grid(instrument, plimit)
+    return None
+
+
+def _distance(kind: Kind, options: Mapping[str, Any], name: str) -> float | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if kind not in (Kind.TRAIL, Kind.TRAIL_LIMIT):
+        raise InvalidOrder(f"{name} is given for a {kind.value} order; expected a trailing stop")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidOrder(f"{name} is {value!r}; expected a number above 0")
+    return float(value)
+
+
+def _on_grid(instrument: Instrument, price: Any) -> float:
+    number = isinstance(price, (int, float)) and not isinstance(price, bool)
+    if not number or not is_on_tick(price, instrument.price_tick):
         raise BadPrice(
             instrument.symbol, price, f"a multiple of the price tick {instrument.price_tick}"
         )

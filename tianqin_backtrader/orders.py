@@ -1,4 +1,4 @@
-"""The life of an order: a table of states, and a ledger that turns gateway messages into events.
+"""A ledger that turns gateway messages about orders into events.
 
 Rules: a terminal order stays terminal; each exchange trade counts once, by its order and trade id;
 an order ends only when every leg has finished and all of its trades have arrived. Messages may
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from .errors import InvalidOrder, StopError
+from .errors import InvalidOrder
+from .states import OrderState, Signal, advance
 from .values import OrderPicture, Trade
 
 __all__ = [
@@ -27,63 +27,6 @@ __all__ = [
 ]
 
 MONEY_REASONS = ("资金不足", "保证金不足")  # TqSim: 开仓资金不足; CTP: 资金不足
-
-
-class OrderState(str, Enum):
-    """Backtrader's words for an order's life."""
-
-    CREATED = "Created"
-    SUBMITTED = "Submitted"
-    ACCEPTED = "Accepted"
-    PARTIAL = "Partial"
-    COMPLETED = "Completed"
-    CANCELED = "Canceled"
-    EXPIRED = "Expired"
-    MARGIN = "Margin"
-    REJECTED = "Rejected"
-
-    @property
-    def is_terminal(self) -> bool:
-        return self in TERMINAL
-
-
-class Signal(str, Enum):
-    """What can happen to an order."""
-
-    SUBMIT = "submit"
-    ACCEPT = "accept"
-    FILL = "fill"  # part of it
-    COMPLETE = "complete"
-    CANCEL = "cancel"
-    EXPIRE = "expire"
-    LACK_MONEY = "lack money"
-    REFUSE = "refuse"
-
-
-S, E = OrderState, Signal
-TERMINAL = frozenset({S.COMPLETED, S.CANCELED, S.EXPIRED, S.MARGIN, S.REJECTED})
-ENDS = {E.CANCEL: S.CANCELED, E.EXPIRE: S.EXPIRED}
-REFUSALS = {E.LACK_MONEY: S.MARGIN, E.REFUSE: S.REJECTED}
-TRANSITIONS: Mapping[OrderState, Mapping[Signal, OrderState]] = {
-    S.CREATED: {E.SUBMIT: S.SUBMITTED, **ENDS, **REFUSALS},
-    S.SUBMITTED: {E.ACCEPT: S.ACCEPTED, **ENDS, **REFUSALS},
-    # one leg may be refused after another was accepted and withdrawn unfilled
-    S.ACCEPTED: {E.FILL: S.PARTIAL, E.COMPLETE: S.COMPLETED, **ENDS, **REFUSALS},
-    S.PARTIAL: {E.FILL: S.PARTIAL, E.COMPLETE: S.COMPLETED, **ENDS},
-}
-
-
-def advance(state: OrderState, signal: Signal) -> OrderState:
-    """The state after `signal`; a terminal state stays as it is.
-
-    Raises `StopError` for a transition that no order can make.
-    """
-    if state in TERMINAL:
-        return state
-    try:
-        return TRANSITIONS[state][signal]
-    except KeyError:
-        raise StopError(f"an order that is {state.value} cannot {signal.value}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +77,31 @@ class LegState:
         """It may still trade at the exchange: a cancel must reach it."""
         return self.final is None and not self.is_done
 
+    @property
+    def left(self) -> int:
+        """Lots that may still trade, or whose trades have not arrived yet."""
+        return (
+            0 if self.is_done else (self.volume if self.final is None else self.final) - self.filled
+        )
+
 
 @dataclass(slots=True)
 class _Order:
     ref: str
     legs: tuple[LegState, ...]
+    volume: int
+    is_open: bool  # legs may still be added: its end must be said
     state: OrderState = OrderState.SUBMITTED
     expires: bool = False
     trades: set[tuple[str, str]] = field(default_factory=set)
 
     @property
+    def filled(self) -> int:
+        return sum(leg.filled for leg in self.legs)
+
+    @property
     def is_filled(self) -> bool:
-        return all(leg.filled >= leg.volume for leg in self.legs)
+        return self.filled >= self.volume
 
 
 class OrderLedger:
@@ -164,15 +120,70 @@ class OrderLedger:
             raise InvalidOrder(
                 f"order {ref} with legs {list(legs)}: ids must be new, legs not none"
             )
-        order = _Order(ref, tuple(LegState(order_id, lots) for order_id, lots in legs.items()))
-        self._orders[ref] = order
-        self._by_leg.update({leg.order_id: (order, leg) for leg in order.legs})
+        self._orders[ref] = _Order(ref, (), sum(legs.values()), is_open=False)
+        self.add_legs(ref, legs)
+
+    def open(self, ref: str, volume: int) -> None:
+        """Follow order `ref` of `volume` lots, whose legs come later.
+
+        Short of filling it ends by `conclude` only. Raises `InvalidOrder` if it is known.
+        """
+        if ref in self._orders:
+            raise InvalidOrder(f"order {ref} is followed already; expected a new one")
+        self._orders[ref] = _Order(ref, (), volume, is_open=True)
+
+    def add_legs(self, ref: str, legs: Mapping[str, int]) -> None:
+        """More exchange orders of order `ref`. Raises `InvalidOrder` for an id that is known."""
+        if self._by_leg.keys() & legs.keys():
+            raise InvalidOrder(f"order {ref} with legs {list(legs)}: ids must be new")
+        order = self._orders[ref]
+        new = tuple(LegState(order_id, lots) for order_id, lots in legs.items())
+        order.legs += new
+        self._by_leg.update({leg.order_id: (order, leg) for leg in new})
+
+    def resize(self, ref: str, volume: int) -> None:
+        """Order `ref` is of `volume` lots from now on."""
+        self._orders[ref].volume = volume
 
     def state(self, ref: str) -> OrderState:
         return self._orders[ref].state
 
+    def restore(self, ref: str, state: OrderState) -> None:
+        """Order `ref` had come so far when it was last written down."""
+        self._orders[ref].state = state
+
+    def filled(self, ref: str) -> int:
+        """Lots that order `ref` has traded."""
+        return self._orders[ref].filled
+
     def legs(self, ref: str) -> tuple[LegState, ...]:
         return self._orders[ref].legs
+
+    def leg(self, order_id: str) -> LegState:
+        return self._by_leg[order_id][1]
+
+    def follows(self, order_id: str) -> bool:
+        """Whether the exchange order is a leg of an order here."""
+        return order_id in self._by_leg
+
+    def ref_of(self, order_id: str) -> str:
+        """The order that the exchange order is a leg of; empty for a foreign one."""
+        found = self._by_leg.get(order_id)
+        return found[0].ref if found else ""
+
+    def accept(self, ref: str) -> list[Event]:
+        """Order `ref` stands, though no leg is at the exchange yet."""
+        return self._accept(self._orders[ref])
+
+    def conclude(self, ref: str, reason: str = "", signal: Signal | None = None) -> list[Event]:
+        """Nothing of order `ref` will trade any more: it ends, by `signal` or as its legs did."""
+        order = self._orders[ref]
+        if order.state.is_terminal:
+            return []
+        order.is_open = False
+        order.state = advance(order.state, signal or _ending(order))
+        reasons = dict.fromkeys(text for text in (reason, *_reasons(order)) if text)
+        return [Done(order.ref, order.state, "; ".join(reasons))]
 
     def expire(self, ref: str) -> None:
         """Its legs are being cancelled because its time is over: what remains ends as Expired."""
@@ -221,9 +232,14 @@ class OrderLedger:
     def _finish(self, order: _Order) -> list[Event]:
         if order.state.is_terminal or not all(leg.is_done for leg in order.legs):
             return []
+        if order.is_open and not order.is_filled:
+            return []
         order.state = advance(order.state, _ending(order))
-        reasons = dict.fromkeys(leg.reason for leg in order.legs if leg.reason)
-        return [Done(order.ref, order.state, "; ".join(reasons))]
+        return [Done(order.ref, order.state, "; ".join(_reasons(order)))]
+
+
+def _reasons(order: _Order) -> dict[str, None]:
+    return dict.fromkeys(leg.reason for leg in order.legs if leg.reason)
 
 
 def _ending(order: _Order) -> Signal:

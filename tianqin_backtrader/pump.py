@@ -14,7 +14,7 @@ from .closing import Closing
 from .connection import Connection
 from .delivery import Delivery
 from .errors import GatewayTimeout
-from .flow import TickFlow
+from .flow import Follower, TickFlow
 from .model import OrderPicture, Trade
 from .series import Series
 
@@ -31,9 +31,15 @@ NEVER_NS = 2**62
 class Trading(Protocol):
     """Whoever follows orders and trades: the broker."""
 
-    def on_order(self, picture: OrderPicture) -> None: ...
+    def on_order(self, picture: OrderPicture) -> bool: ...
 
-    def on_trade(self, trade: Trade) -> None: ...
+    def on_trade(self, trade: Trade) -> bool: ...
+
+    def on_absent(self, order_ids: set[str]) -> None:
+        """Orders of ours that a whole picture of the account does not show."""
+
+    def settle(self) -> bool:
+        """All that has come is told; returns whether there is something to tell a strategy."""
 
 
 class Polled(Protocol):
@@ -80,6 +86,12 @@ class Pump:
             self._asleep.add(symbol)
         return self._flows[symbol]
 
+    def follow(self, symbol: str, follower: Follower) -> bool:
+        """Let `follower` have the contract's live ticks; False if no feed has them."""
+        if symbol in self._flows:
+            self._flows[symbol].follow(follower)
+        return symbol in self._flows
+
     def add(self, series: Series, flow: TickFlow) -> None:
         """Let `series` have its ticks from now on."""
         if flow.last_tick is not None:
@@ -120,7 +132,7 @@ class Pump:
     @property
     def has_unsent(self) -> bool:
         """Whether an order or a cancel leaves only with the next wait."""
-        return self._connection.has_unsent
+        return self._connection.trading.has_unsent
 
     # ---- what may leave
 
@@ -159,11 +171,12 @@ class Pump:
 
     def _take(self, arrived: bool) -> bool:
         """Hand on what has come; True when there is something to tell a strategy."""
-        told = arrived and self._take_trading()
         if arrived:
+            self._take_trading()
             self._wake()
             self._take_ticks()
         self._close()
+        told = self.trading is not None and self.trading.settle()
         self._poll()
         self._leaving_ns = None
         if self._connection.ended:
@@ -179,15 +192,17 @@ class Pump:
         if flows:
             self._look()
 
-    def _take_trading(self) -> bool:
-        orders, trades = self._connection.trading_news()
-        if self.trading is None or not (orders or trades):
-            return False
+    def _take_trading(self) -> None:
+        if self.trading is None:
+            return
+        orders, trades = self._connection.trading.news()
         for trade in trades:
             self.trading.on_trade(trade)
         for picture in orders:
             self.trading.on_order(picture)
-        return True
+        absent = self._connection.trading.absent()
+        if absent:
+            self.trading.on_absent(absent)
 
     def _close(self) -> None:
         horizon_ns = self._closing.look(self._next_end_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import secrets
 import weakref
 from collections import deque
 from types import TracebackType
@@ -18,9 +19,13 @@ from .config import Settings, load_settings
 from .connection import Connection
 from .errors import LiveTradingRefused, NotStarted, WrongSetting
 from .feed import TqData
+from .floor import Floor
+from .journal import JournalWriter
+from .journal_records import RunRecord
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
+from .offsets import CloseFees
 from .pump import Pump
 from .sessions import Sessions
 from .sim import LocalExchange
@@ -74,6 +79,10 @@ class TqStore:
         self._stops_exchange = self._holds_market = False
         self._grace_s = grace_s
         self._connection: Connection | None = None
+        self._floor: Floor | None = None
+        self._journal: JournalWriter | None = None
+        self._run = ""
+        self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
         self._sessions: dict[str, Sessions] = {}
@@ -115,13 +124,19 @@ class TqStore:
             self._stop_exchange()
             raise
         self._connection = connection
-        self._pump = Pump(connection, MarketClock(speed), self._grace_s, now_ns)
+        clock = MarketClock(speed)
+        self._pump = Pump(connection, clock, self._grace_s, now_ns)
+        self._floor = Floor(connection, clock, self.sessions, self._fees)
         _open_stores.add(self)
 
     def stop(self) -> None:
         """Close the session; does nothing when it is closed."""
         connection, self._connection = self._connection, None
-        self._pump = None
+        self._pump = self._floor = None
+        self._begun = False
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self.datas, self._sessions, self._wanted = [], {}, {}
         if connection is not None:
             connection.close()
@@ -188,6 +203,30 @@ class TqStore:
         return self._pump
 
     @property
+    def floor(self) -> Floor:
+        """The session as orders see it."""
+        if self._floor is None:
+            raise NotStarted("the store's session")
+        return self._floor
+
+    @property
+    def journal(self) -> JournalWriter:
+        """What is written down of orders, opened when it is asked for first."""
+        if self._journal is None:
+            self._journal = JournalWriter(self._settings.journal)
+            self._run = secrets.token_hex(4)
+            now_ns = self.pump.market_ns
+            self._journal.begin_run(RunRecord(self._run, now_ns, {"mode": self.mode}))
+        return self._journal
+
+    def key_of(self, ref: int) -> str:
+        """The name in the journal of this run's order with Backtrader's reference `ref`."""
+        return f"{self._run}.{ref}"
+
+    def _fees(self, symbol: str) -> CloseFees | None:
+        return None
+
+    @property
     def calendar(self) -> TradingCalendar:
         """Trading days of the Chinese exchanges."""
         return self._days.calendar
@@ -224,13 +263,10 @@ class TqStore:
         options = {"timeframe": timeframe, "compression": compression, "history": history}
         return cast("TqData", make(store=self, dataname=dataname, **options, **kwargs))
 
-    def getbroker(
-        self, execution: str = "direct", risk: None = None, *, market_ticks: int = 2
-    ) -> TqBroker:
+    def getbroker(self, execution: str = "direct", risk: None = None, **options: Any) -> TqBroker:
         """The account as a Backtrader broker; see `TqBroker` for the parameters."""
         make: Any = TqBroker
-        options = {"execution": execution, "risk": risk, "market_ticks": market_ticks}
-        return cast("TqBroker", make(store=self, **options))
+        return cast("TqBroker", make(store=self, execution=execution, risk=risk, **options))
 
     def get_daily_data(self, dataname: str, history: int = 10_000, **kwargs: Any) -> TqData:
         """A feed of trading days: a bar lasts from 21:00 of the evening before to 15:00.
@@ -263,6 +299,9 @@ class TqStore:
     def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
         if self._pump is not None:
+            if self.broker is not None and not self._begun:
+                self.broker.begin()
+            self._begun = True
             self._let_market_go()
             self._pump.new_cycle()
             self._warn_of_calendar(self._pump)

@@ -1,0 +1,74 @@
+"""The session as the orders at work see it: `working.Exchange` over a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .clock import MarketClock, monotonic_ns
+from .connection import Connection
+from .contracts import check_tradable
+from .errors import InvalidOrder
+from .offsets import CloseFees
+from .sessions import Sessions
+from .values import AccountPosition, Direction, Instrument, Offset
+
+__all__ = ["Floor"]
+
+
+class Floor:
+    """Sends and reads for orders; `sessions` and `fees` answer by contract."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: MarketClock,
+        sessions: Callable[[str], Sessions],
+        fees: Callable[[str], CloseFees | None],
+    ) -> None:
+        self._connection, self._clock = connection, clock
+        self.sessions, self.fees = sessions, fees
+
+    def send(
+        self,
+        order_id: str,
+        symbol: str,
+        direction: Direction,
+        offset: Offset,
+        volume: int,
+        price: float | str | None,
+        advanced: str | None,
+    ) -> None:
+        """Hand an exchange order to TqSdk. Raises `InvalidOrder` with TqSdk's own words."""
+        try:
+            self._connection.trading.send(
+                order_id, symbol, direction, offset, volume, price, advanced
+            )
+        except Exception as error:  # TqSdk raises bare exceptions, its risk rules among them
+            raise InvalidOrder(f"TqSdk takes no such order: {error}") from error
+
+    def cancel(self, order_id: str) -> None:
+        self._connection.trading.cancel(order_id)
+
+    def position(self, symbol: str) -> AccountPosition:
+        return self._connection.trading.position(symbol)
+
+    def terms(self, symbol: str) -> Instrument:
+        terms = self._connection.listing.terms(symbol)
+        check_tradable(terms)
+        return terms
+
+    def quote(self, symbol: str) -> Mapping[str, Any]:
+        return self._connection.listing.quote(symbol)
+
+    @property
+    def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+    @property
+    def mono_ns(self) -> int:
+        return monotonic_ns()
+
+    @property
+    def is_down(self) -> bool:
+        return self._connection.trading.is_down

@@ -1,0 +1,143 @@
+"""Follows the exchange orders of an order: what they came to, and what is to be done next. Pure."""
+
+from __future__ import annotations
+
+from .orders import Event, OrderLedger
+from .sending import Sender
+from .tickets import Ticket
+from .values import OrderPicture
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Work, leg_record
+
+__all__ = ["LOST", "LegFollower"]
+
+LOST = "it never reached the exchange"
+# TqSim: 交易日结束，自动撤销当日有效的委托单（GFD）; others end orders at 收盘
+DAY_ENDED = ("收盘", "交易日结束")
+AGAIN_NS = 10 * SECOND_NS  # market time after which an unanswered cancel is sent once more
+
+
+class LegFollower:
+    """Reads pictures into legs, withdraws them, and says when an order may go on."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        ledger: OrderLedger,
+        exchange: Exchange,
+        diary: Diary,
+        rules: Rules,
+    ) -> None:
+        self._sender, self._ledger = sender, ledger
+        self._exchange, self._diary = exchange, diary
+        self._answer_ns = int(rules.answer_s * SECOND_NS)
+
+    def on_picture(self, work: Work, picture: OrderPicture) -> list[Event]:
+        """Take a leg's picture; one that comes to life after its order's end is withdrawn."""
+        leg = work.leg(picture.order_id)
+        leg.absent_ns = 0
+        before = leg.state
+        known = bool(picture.exchange_order_id) or picture.filled > 0
+        events = self._ledger.on_order(picture)
+        if leg.state == "sending" and known and picture.is_alive:
+            leg.state = "alive"
+        if known:
+            self._sender.taken(work, leg)
+        if self._ended(work, leg) or leg.state != before:
+            self._write(work, leg, picture)
+        if picture.is_alive and known and (work.phase is Phase.DONE or leg.state == "dropped"):
+            self._exchange.cancel(leg.order_id)
+        return events
+
+    def withdraw(self, work: Work) -> None:
+        """Cancel every exchange order that may still trade."""
+        work.withdrawn_ns = self._exchange.now_ns
+        for leg in work.alive:
+            if leg.told.final is None:
+                self._exchange.cancel(leg.order_id)
+
+    def doubts(self, work: Work) -> bool:
+        """Settle what stayed without an answer; True when that changed something."""
+        lost = [leg for leg in work.alive if self._is_lost(leg)]
+        for leg in lost:
+            self.lose(work, leg)
+        if work.phase is Phase.LEAVING and work.is_at_exchange:
+            self._withdraw_again(work)
+        return bool(lost)
+
+    def _withdraw_again(self, work: Work) -> None:
+        is_late = self._exchange.now_ns - work.withdrawn_ns >= AGAIN_NS
+        if is_late and not self._sender.obstacle(work):
+            self.withdraw(work)
+
+    def lose(self, work: Work, leg: LegWork) -> None:
+        """The exchange does not know the leg: its day is over, or it was never sent."""
+        is_over = leg.day_ends_ns <= self._exchange.now_ns
+        if not is_over and not leg.told.filled:
+            leg.told.refused = not work.ticket.is_stop
+        leg.told.final = leg.told.filled
+        leg.lost = not is_over
+        self._sender.drop(work, leg, DAY_ENDED[0] if is_over else LOST)
+
+    def _is_lost(self, leg: LegWork) -> bool:
+        return 0 < leg.absent_ns <= self._exchange.mono_ns - self._answer_ns
+
+    # ---- what next
+
+    def follow_up(self, work: Work) -> Phase | None:
+        """What an order is to do: DUE, send the rest again; DONE, end; None, wait."""
+        self.note_ends(work)
+        legs = work.legs[work.round :]
+        short = [leg for leg in legs if leg.is_done and leg.told.filled < leg.volume]
+        if short:
+            reason = next((leg.told.reason for leg in short if leg.told.reason), "it was cancelled")
+            for leg in work.unsent:
+                self._sender.drop(work, leg, f"not sent, a leg before it ended: {reason}")
+        elif work.due and not self._sender.obstacle(work):
+            if self._sender.send_due(work):
+                return None
+            return self.follow_up(work)
+        if not short or work.is_at_exchange:
+            return None
+        return self._next(work, short)
+
+    def note_ends(self, work: Work) -> None:
+        """Write down which legs have ended, now that all their trades are known."""
+        for leg in work.legs:
+            if self._ended(work, leg):
+                self._write(work, leg, None)
+
+    def _next(self, work: Work, short: list[LegWork]) -> Phase:
+        if work.then is not None or any(leg.told.refused for leg in short):
+            return Phase.DONE
+        if any(leg.lost for leg in short):
+            return Phase.DUE  # a stop protects a position: it is sent again
+        if any(self._ended_with_day(leg) for leg in short):
+            return self._after_day(work, work.ticket, short)
+        if work.ticket.advanced is None and all(leg.advanced == "FAK" for leg in short):
+            work.tries += 1
+            work.follows_price = True
+            return Phase.DUE
+        return Phase.DONE
+
+    def _after_day(self, work: Work, ticket: Ticket, short: list[LegWork]) -> Phase:
+        """Exchanges end all orders with the day; those that stand longer are sent again."""
+        ends_ns = max(leg.day_ends_ns for leg in short)
+        if 0 < ticket.expires_ns <= ends_ns:
+            work.then, work.why = Then.EXPIRE, "its day is over"
+            return Phase.DONE
+        return Phase.DUE
+
+    def _ended_with_day(self, leg: LegWork) -> bool:
+        said = any(text in leg.told.reason for text in DAY_ENDED)
+        return said or leg.day_ends_ns <= self._exchange.now_ns
+
+    def _ended(self, work: Work, leg: LegWork) -> bool:
+        """Note that a leg has ended; True the first time."""
+        if leg.state in ("finished", "dropped") or not (leg.is_sent and leg.is_done):
+            return False
+        leg.state = "finished"
+        self._sender.release(work, leg)
+        return True
+
+    def _write(self, work: Work, leg: LegWork, picture: OrderPicture | None) -> None:
+        self._diary.put_leg(leg_record(work, leg, self._exchange.now_ns, picture))

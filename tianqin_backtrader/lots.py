@@ -1,0 +1,155 @@
+"""Which lots can be closed now, from a picture of the account that agrees with what was told.
+
+A gateway tells orders, trades and positions one by one, so a position may lag behind a trade that
+is known, or run ahead of it. Closing by such a picture closes too much or too little: an order that
+may close waits until the lots held are those before plus the trades told, and the lots frozen those
+of the closing orders that rest. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .contracts import SPLITS_TODAY, split_symbol
+from .values import AccountPosition, Direction, Offset, OrderPicture, SideLots, Trade
+
+__all__ = ["Lots"]
+
+
+@dataclass(slots=True)
+class Reserved:
+    """Lots that a closing order takes when it trades."""
+
+    direction: Direction
+    offset: Offset
+    left: Callable[[], int]
+    taken: bool = False  # the exchange has the order, so the account shows its lots as frozen
+
+
+class Lots:
+    """Lots held and reserved by contract. `position`: the account's picture of this moment."""
+
+    def __init__(self, position: Callable[[str], AccountPosition]) -> None:
+        self._position = position
+        self._counts: dict[str, list[int]] = {}  # long and short by our own counting
+        self._reserved: dict[str, dict[str, Reserved]] = {}
+        self._trusted: set[str] = set()  # contracts whose picture is taken as it is
+
+    def follow(self, symbol: str) -> None:
+        """Count from the picture of now, which holds all trades told so far."""
+        if symbol not in self._counts:
+            self.count_anew(symbol)
+
+    def count_anew(self, symbol: str) -> None:
+        """Forget our counting and go by the account."""
+        held = self._position(symbol)
+        self._counts[symbol] = [held.long.total, held.short.total]
+
+    def trust(self, symbol: str) -> None:
+        """The picture did not come to agree: go by the account until the next news of it."""
+        self.count_anew(symbol)
+        self._trusted.add(symbol)
+
+    # ---- what is told
+
+    def on_trade(self, trade: Trade) -> None:
+        """A trade of the account that was not told before, whoever ordered it."""
+        self._trusted.discard(trade.symbol)
+        counts = self._counts.get(trade.symbol)
+        if counts is None:
+            return
+        opens = trade.offset is Offset.OPEN
+        is_long = (trade.direction is Direction.BUY) == opens
+        counts[0 if is_long else 1] += trade.volume if opens else -trade.volume
+
+    def on_foreign_order(self, picture: OrderPicture) -> None:
+        """An order of another program: what it closes is not ours to close."""
+        self._trusted.discard(picture.symbol)
+        if picture.offset is Offset.OPEN:
+            return
+        if not picture.is_alive:
+            self.release(picture.symbol, picture.order_id)
+            return
+        left = picture.volume_left
+        held = Reserved(picture.direction, picture.offset, lambda: left, taken=True)
+        self._reserved.setdefault(picture.symbol, {})[picture.order_id] = held
+
+    def reserve(
+        self,
+        symbol: str,
+        order_id: str,
+        direction: Direction,
+        offset: Offset,
+        left: Callable[[], int],
+    ) -> None:
+        """A closing order of ours; `left` says how many lots of it may still trade."""
+        if offset is not Offset.OPEN:
+            reserved = self._reserved.setdefault(symbol, {})
+            reserved[order_id] = Reserved(direction, offset, left)
+
+    def taken(self, symbol: str, order_id: str) -> None:
+        """The exchange has the order."""
+        self._trusted.discard(symbol)
+        reserved = self._reserved.get(symbol, {}).get(order_id)
+        if reserved is not None:
+            reserved.taken = True
+
+    def release(self, symbol: str, order_id: str) -> None:
+        """The order trades no more."""
+        self._reserved.get(symbol, {}).pop(order_id, None)
+
+    # ---- what follows
+
+    def agrees(self, symbol: str) -> bool:
+        """Whether the account's picture is that of all that was told."""
+        if symbol in self._trusted:
+            return True
+        self.follow(symbol)
+        held, counts = self._position(symbol), self._counts[symbol]
+        if [held.long.total, held.short.total] != counts:
+            return False
+        rest = {Direction.BUY: 0, Direction.SELL: 0}
+        for each in self._reserved.get(symbol, {}).values():
+            rest[each.direction] += each.left() if each.taken else 0
+        return (_frozen(held.long), _frozen(held.short)) == (
+            rest[Direction.SELL],
+            rest[Direction.BUY],
+        )
+
+    def position(self, symbol: str) -> AccountPosition:
+        """What the account holds, with all lots frozen that closing orders will take."""
+        held = self._position(symbol)
+        if symbol not in self._trusted:
+            held = replace(held, long=_thawed(held.long), short=_thawed(held.short))
+        for each in self._reserved.get(symbol, {}).values():
+            if symbol in self._trusted and each.taken:
+                continue  # the account's own figure holds it
+            if each.direction is Direction.SELL:
+                held = replace(held, long=_freeze(held.long, each, symbol))
+            else:
+                held = replace(held, short=_freeze(held.short, each, symbol))
+        return held
+
+
+def _frozen(side: SideLots) -> int:
+    return side.frozen_today + side.frozen_history
+
+
+def _thawed(side: SideLots) -> SideLots:
+    return replace(side, frozen_today=0, frozen_history=0)
+
+
+def _freeze(side: SideLots, reserved: Reserved, symbol: str) -> SideLots:
+    """Exchanges that do not tell today's lots from others take either kind for CLOSE."""
+    left = reserved.left()
+    today = left if reserved.offset is Offset.CLOSETODAY else 0
+    history = left - today
+    if split_symbol(symbol)[0] not in SPLITS_TODAY:
+        spill = max(history - side.closable_history, 0)
+        today, history = today + spill, history - spill
+    return replace(
+        side,
+        frozen_today=side.frozen_today + today,
+        frozen_history=side.frozen_history + history,
+    )

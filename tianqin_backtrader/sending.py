@@ -1,0 +1,193 @@
+"""Turns an order that is due into exchange orders, writes them down and hands them over. Pure."""
+
+from __future__ import annotations
+
+from .contracts import check_limits, takes_market_orders
+from .errors import OrderError
+from .journal_records import LegRecord
+from .lots import Lots
+from .offsets import Leg, plan_close, plan_legs, policy_of
+from .orders import OrderLedger
+from .pricing import crossing_price
+from .values import Direction, Offset
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work, leg_record
+
+__all__ = ["CLOSED", "DOWN", "Sender"]
+
+CLOSED = "the market is closed: it is sent when it opens"
+DOWN = "the trading connection is lost: it is sent when it stands again"
+UNSETTLED = "the account does not show all trades yet"
+PATIENCE_NS = 3 * SECOND_NS  # how long the account's picture may disagree with what was told
+
+
+class Sender:
+    """Plans and sends legs; `ledger` and `lots` learn of each before it is sent."""
+
+    def __init__(
+        self, exchange: Exchange, diary: Diary, ledger: OrderLedger, lots: Lots, rules: Rules
+    ) -> None:
+        self._exchange, self._diary = exchange, diary
+        self._ledger, self._lots, self._rules = ledger, lots, rules
+
+    # ---- may it be sent
+
+    def hindrance(self, work: Work) -> str:
+        """Why an order that is due cannot be sent yet; empty when it can."""
+        obstacle = self.obstacle(work)
+        if obstacle:
+            return obstacle
+        if work.ticket.offset is not Offset.OPEN and not self._agrees(work):
+            return UNSETTLED
+        return ""
+
+    def obstacle(self, work: Work) -> str:
+        """Why nothing of the order can be sent now; empty when it can."""
+        if self._exchange.is_down:
+            return DOWN
+        if self._rules.holds_closed and not self.is_open(work.symbol):
+            return CLOSED
+        return ""
+
+    def is_open(self, symbol: str) -> bool:
+        """Whether the contract trades at this moment of the market."""
+        return self._exchange.sessions(symbol).is_open(self._exchange.now_ns)
+
+    def day_ends_ns(self, symbol: str) -> int:
+        """Close of the contract's trading day of this moment, ns since 1970 UTC."""
+        sessions = self._exchange.sessions(symbol)
+        return sessions.close_of(sessions.trading_day_of(self._exchange.now_ns))
+
+    def _agrees(self, work: Work) -> bool:
+        """Whether the account's picture fits; one that does not for long is taken as it is."""
+        if self._lots.agrees(work.symbol):
+            work.disagrees_ns = 0
+            return True
+        now_ns = self._exchange.mono_ns
+        work.disagrees_ns = work.disagrees_ns or now_ns
+        if now_ns - work.disagrees_ns < PATIENCE_NS:
+            return False
+        self._lots.trust(work.symbol)
+        work.disagrees_ns = 0
+        return True
+
+    # ---- plan
+
+    def legs(self, work: Work, volume: int) -> tuple[Leg, ...]:
+        """How `volume` lots of the order become exchange orders now. Raises `OrderError`."""
+        ticket, terms = work.ticket, self._exchange.terms(work.symbol)
+        most = terms.max_limit_order_volume
+        if self._price(work)[0] is None:
+            most = terms.max_market_order_volume
+        if ticket.exchange_limit is not None:
+            check_limits(terms, ticket.exchange_limit)
+        held = self._lots.position(work.symbol)
+        fees = self._exchange.fees(work.symbol)
+        plan = plan_legs
+        policy = policy_of("开" if ticket.offset is Offset.OPEN else ticket.policy)
+        if ticket.offset not in (None, Offset.OPEN):
+            plan = plan_close
+        return plan(ticket.direction, volume, held, terms.exchange_id, policy, fees, most)
+
+    def begin(self, work: Work, volume: int) -> None:
+        """Write the exchange orders of `volume` lots down and send the first of them.
+
+        Raises `OrderError`, with nothing written, for what cannot be sent.
+        """
+        plan = self.legs(work, volume)
+        work.round = len(work.legs)
+        for leg in plan:
+            self._add(work, leg)
+        work.phase = Phase.WORKING
+        self.send_due(work, with_order=True)
+
+    def _add(self, work: Work, leg: Leg) -> None:
+        number = len(work.legs)
+        order_id = f"{work.key}.{number}"
+        self._ledger.add_legs(work.key, {order_id: leg.volume})
+        made = LegWork(
+            order_id, number, leg.stage, leg.offset, leg.volume, self._ledger.leg(order_id)
+        )
+        work.legs.append(made)
+        self.reserve(work, made)
+
+    def reserve(self, work: Work, leg: LegWork) -> None:
+        """The lots that the leg closes are not for others."""
+        direction, told = work.ticket.direction, leg.told
+        self._lots.reserve(work.symbol, leg.order_id, direction, leg.offset, lambda: told.left)
+
+    def taken(self, work: Work, leg: LegWork) -> None:
+        """The exchange has the leg."""
+        self._lots.taken(work.symbol, leg.order_id)
+
+    def release(self, work: Work, leg: LegWork) -> None:
+        """The leg trades no more."""
+        self._lots.release(work.symbol, leg.order_id)
+
+    # ---- send
+
+    def send_due(self, work: Work, *, with_order: bool = False) -> bool:
+        """Send the legs whose turn it is, after the journal has them; False if one cannot be."""
+        price, advanced = self._price(work)
+        due = work.due
+        for leg in due:
+            leg.price, leg.advanced, leg.state = price, advanced, "sending"
+            leg.day_ends_ns = self.day_ends_ns(work.symbol)
+        self._write(work, due, with_order)
+        taken = [self._hand_over(work, leg) for leg in due]
+        return all(taken)
+
+    def _hand_over(self, work: Work, leg: LegWork) -> bool:
+        ticket = work.ticket
+        try:
+            self._exchange.send(
+                leg.order_id,
+                ticket.symbol,
+                ticket.direction,
+                leg.offset,
+                leg.volume,
+                leg.price,
+                leg.advanced,
+            )
+        except OrderError as error:
+            leg.told.refused = True
+            self.drop(work, leg, f"not sent: {error}")
+            return False
+        return True
+
+    def drop(self, work: Work, leg: LegWork, reason: str) -> None:
+        """The leg never reached the exchange and never will."""
+        leg.state = "dropped"
+        self.release(work, leg)
+        self._ledger.on_unsent(leg.order_id, reason)  # its order stays open until it is concluded
+        self._diary.put_leg(self.record(work, leg))
+
+    def record(self, work: Work, leg: LegWork) -> LegRecord:
+        return leg_record(work, leg, self._exchange.now_ns, None)
+
+    def _write(self, work: Work, due: list[LegWork], with_order: bool) -> None:
+        now_ns = self._exchange.now_ns
+        with self._diary.together():
+            if with_order:
+                self._diary.put_order(work.record(self._ledger.state(work.key), now_ns))
+            for leg in work.legs[work.round :] if with_order else due:
+                self._diary.put_leg(self.record(work, leg))
+
+    def _price(self, work: Work) -> tuple[float | str | None, str | None]:
+        """Price and condition of an exchange order of this moment.
+
+        What stands for a market order takes what is there and follows the price with the rest.
+        Raises `BadPrice`.
+        """
+        ticket = work.ticket
+        if ticket.exchange_limit is not None:
+            return ticket.exchange_limit, ticket.advanced
+        if ticket.price_type:
+            return ticket.price_type, ticket.advanced
+        terms = self._exchange.terms(work.symbol)
+        if takes_market_orders(terms):
+            return None, ticket.advanced
+        quote, ticks = self._exchange.quote(work.symbol), self._rules.market_ticks
+        price = crossing_price(terms, ticket.direction, quote, ticks)
+        worst = terms.upper_limit if ticket.direction is Direction.BUY else terms.lower_limit
+        stays = price == worst or work.tries >= self._rules.tries
+        return price, ticket.advanced or (None if stays else "FAK")

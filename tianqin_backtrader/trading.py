@@ -1,0 +1,252 @@
+"""The account's side of a session: sends orders and cancels, reads money, lots, orders and trades.
+
+Nothing here waits: what is sent leaves with the next `Connection.wait`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from .errors import OrderError
+from .model import (
+    Account,
+    AccountPosition,
+    Direction,
+    Offset,
+    OrderPicture,
+    Trade,
+    account_from,
+    order_from,
+    position_from,
+    trade_from,
+)
+from .news import TradingNews
+
+__all__ = ["TaskOrders", "TradingChannel", "contain"]
+
+logger = logging.getLogger(__name__)
+
+TASK_ORDER = "PYSDK_target"  # begins the ids that tqsdk.lib.target_pos_task makes up
+
+
+class TaskOrders(Protocol):
+    """Whoever answers for the orders that TqSdk's own tasks insert."""
+
+    def name_order(
+        self, symbol: str, direction: Direction, offset: Offset, volume: int, price: float
+    ) -> str | None:
+        """The id to use; None: the task is none of ours. What is raised refuses the order."""
+        ...
+
+    def inserted(self, symbol: str, order: Any, inserter: asyncio.Task[Any] | None) -> None:
+        """TqSdk's live order, and the task of TqSdk that waits for its end."""
+        ...
+
+
+def contain(api: Any, task: asyncio.Task[Any], fail: Callable[[str], None]) -> None:
+    """Tell `fail` what ends a root task of TqSdk, which would raise it out of any wait instead."""
+
+    def done(_: asyncio.Task[Any]) -> None:
+        api._tasks.discard(task)
+        api._loop.stop()  # as TqSdk's own callback does
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            fail(str(error) or type(error).__name__)
+
+    task.remove_done_callback(api._on_task_done)
+    task.add_done_callback(done)
+
+
+class TradingChannel:
+    """One account of one TqApi.
+
+    `api` gives the TqApi while it is open; `node` a part of its tree; `key` names the account
+    there.
+    """
+
+    def __init__(
+        self, api: Callable[[], Any], node: Callable[..., Any], key: Callable[[], str]
+    ) -> None:
+        self._api, self._node, self._key = api, node, key
+        self._news = TradingNews()
+        self._money: Account | None = None  # until the next news
+        self.has_unsent = False  # orders or cancels that leave only with the next wait
+
+    def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
+        """Take what an update changed."""
+        self._money = None
+        self._news.note(diffs, self._key(), self._node("trade", self._key()))
+
+    # ---- news
+
+    def news(self) -> tuple[list[OrderPicture], list[Trade]]:
+        """Orders and trades that changed since the last call."""
+        return self._news.take()
+
+    def absent(self) -> set[str]:
+        """Orders of ours that a whole picture after a reconnect did not show, since the last call.
+
+        They never reached the gateway, or it has forgotten them with an earlier trading day.
+        """
+        return self._news.take_absent()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether a trading socket is lost: what is sent now could vanish without an answer."""
+        return self._news.connection_is_lost
+
+    # ---- sending
+
+    def send(
+        self,
+        order_id: str,
+        symbol: str,
+        direction: Direction,
+        offset: Offset,
+        volume: int,
+        price: float | str | None,
+        advanced: str | None = None,
+    ) -> None:
+        """Hand an exchange order to TqSdk.
+
+        `price` in CNY, "BEST" or "FIVELEVEL", None at market; `advanced` "FAK", "FOK" or None.
+        """
+        self.has_unsent = True
+        order = self._api().insert_order(
+            symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
+        )
+        self._news.remember(order_id, order)
+
+    def cancel(self, order_id: str) -> None:
+        """Hand a cancel to TqSdk."""
+        self.has_unsent = True
+        self._api().cancel_order(order_id)
+
+    # ---- orders of TqSdk's own tasks
+
+    def answer_for(self, orders: TaskOrders) -> None:
+        """From now on ask `orders` for the ids of orders that tasks of TqSdk insert."""
+        api = self._api()
+        insert = api.insert_order
+
+        def insert_order(*terms: Any, **options: Any) -> Any:
+            made_up = str(options.get("order_id") or "")
+            if not made_up.startswith(TASK_ORDER):
+                return insert(*terms, **options)
+            return self._insert_named(orders, insert, made_up, *terms)
+
+        api.insert_order = insert_order
+
+    def _insert_named(
+        self,
+        orders: TaskOrders,
+        insert: Callable[..., Any],
+        order_id: str,
+        symbol: str,
+        direction: str,
+        offset: str,
+        volume: int,
+        price: float,
+    ) -> Any:
+        """Insert a task's order under our id. Never raises: its task would wait for ever."""
+        terms = symbol, direction, offset, volume, price
+        ours = None
+        try:
+            sides = Direction(direction), Offset(offset)
+            ours = orders.name_order(symbol, *sides, volume, price)
+            order = self._insert_contained(insert, ours or order_id, *terms)
+        except Exception as error:
+            known = isinstance(error, OrderError)
+            logger.warning("an order of a task was not sent: %s", error, exc_info=not known)
+            order = self._api().get_order(ours or order_id)
+            order.update(_refused(ours or order_id, str(error), *terms))
+        if ours is not None:
+            self._adopt(ours, order)
+            orders.inserted(symbol, order, asyncio.current_task(self._api()._loop))
+        return order
+
+    def _adopt(self, order_id: str, order: Any) -> None:
+        self.has_unsent = True
+        self._news.remember(order_id, order)
+        if order["status"] == "FINISHED":  # refused here: no gateway will tell
+            self.note([{"trade": {self._key(): {"orders": {order_id: {}}}}}])
+
+    def _insert_contained(self, insert: Callable[..., Any], order_id: str, *terms: Any) -> Any:
+        """Insert; what refuses the order on its way out ends it as a gateway's refusal would."""
+        api = self._api()
+        before = set(api._tasks)
+        order = insert(*terms, order_id=order_id)
+
+        def refuse(reason: str) -> None:
+            logger.warning("order %s was not sent: %s", order_id, reason)
+            orders = {order_id: _refused(order_id, reason, *terms)}
+            diff = {"trade": {self._key(): {"orders": orders}}}
+            api._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
+
+        for sender in api._tasks - before:
+            contain(api, sender, refuse)
+        return order
+
+    # ---- the account as last told
+
+    def account(self) -> Account:
+        """The account's money; read once between two waits, for Cerebro asks on every bar."""
+        if self._money is None:
+            self._money = account_from(self._api().get_account())
+        return self._money
+
+    def position(self, symbol: str) -> AccountPosition:
+        """What the account holds in one contract; no lots where it never held any."""
+        picture = self._tree("positions").get(symbol)
+        return AccountPosition(symbol) if picture is None else position_from(picture)
+
+    def positions(self) -> dict[str, AccountPosition]:
+        """All positions of the account by symbol, those closed today included."""
+        tree = self._tree("positions")
+        return {symbol: position_from(tree[symbol]) for symbol in tree}
+
+    def orders(self) -> dict[str, OrderPicture]:
+        """The account's orders of this trading day by id, those of other programs included."""
+        tree = self._tree("orders")
+        return {order_id: order_from(tree[order_id]) for order_id in tree}
+
+    def trades(self) -> list[Trade]:
+        """The account's trades of this trading day."""
+        tree = self._tree("trades")
+        return [trade_from(tree[trade_id]) for trade_id in tree]
+
+    def _tree(self, kind: str) -> Any:
+        return self._node("trade", self._key(), kind)
+
+
+def _refused(
+    order_id: str,
+    reason: str,
+    symbol: str,
+    direction: str,
+    offset: str,
+    volume: int,
+    price: float,
+) -> dict[str, Any]:
+    """A limit order that never left, in TqSdk's words."""
+    exchange_id, instrument_id = symbol.split(".", 1)
+    return {
+        "order_id": order_id,
+        "exchange_order_id": "",
+        "exchange_id": exchange_id,
+        "instrument_id": instrument_id,
+        "direction": direction,
+        "offset": offset,
+        "volume_orign": volume,
+        "volume_left": volume,
+        "limit_price": price,
+        "price_type": "LIMIT",
+        "status": "FINISHED",
+        "last_msg": reason,
+        "is_dead": True,
+        "is_online": False,
+        "is_error": True,
+    }

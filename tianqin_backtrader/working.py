@@ -1,0 +1,296 @@
+"""An order at work: where it stands, its exchange orders, and what its surroundings must give.
+
+Pure: the exchange and the journal are protocols here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from .journal_records import LegRecord, OrderRecord, StopRecord, TradeRecord
+from .offsets import CloseFees
+from .orders import LegState, OrderState
+from .sessions import Sessions
+from .tickets import Ticket
+from .triggers import Trigger
+from .values import AccountPosition, Direction, Instrument, Offset, OrderPicture, Trade
+
+__all__ = [
+    "Diary",
+    "Exchange",
+    "Held",
+    "LegWork",
+    "Modified",
+    "Moved",
+    "Phase",
+    "Rules",
+    "Then",
+    "Triggered",
+    "Work",
+    "leg_record",
+    "trade_record",
+]
+
+SECOND_NS = 1_000_000_000
+
+
+class Phase(str, Enum):
+    """Where an order stands on its way."""
+
+    WAITING = "waiting"  # for the order whose fill it follows
+    HELD = "held"  # here, until its price or its time comes
+    DUE = "due"  # to be sent as soon as nothing hinders
+    PARKED = "parked"  # here, until the market opens
+    WORKING = "working"  # at the exchange
+    LEAVING = "leaving"  # being withdrawn from the exchange
+    DONE = "done"
+
+
+class Then(str, Enum):
+    """What follows when the exchange has let go of an order."""
+
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How orders are worked.
+
+    market_ticks: where the exchange takes no market order, how many price ticks beyond the opposite
+    price the limit order lies that stands for one. tries: how often such an order follows the price
+    before it stays where it is. close_lead_s: how long before the day's end a Close order is sent.
+    answer_s: real seconds that an order has to appear after a whole picture without it.
+    holds_closed: an order for a closed market waits for the opening; if False it is sent anyway.
+    """
+
+    market_ticks: int = 2
+    tries: int = 20
+    close_lead_s: float = 30.0
+    answer_s: float = 3.0
+    holds_closed: bool = True
+
+
+class Exchange(Protocol):
+    """What orders need of the session. Nothing here waits."""
+
+    def send(
+        self,
+        order_id: str,
+        symbol: str,
+        direction: Direction,
+        offset: Offset,
+        volume: int,
+        price: float | str | None,
+        advanced: str | None,
+    ) -> None: ...
+
+    def cancel(self, order_id: str) -> None: ...
+
+    def position(self, symbol: str) -> AccountPosition: ...
+
+    def terms(self, symbol: str) -> Instrument: ...
+
+    def quote(self, symbol: str) -> Mapping[str, Any]: ...
+
+    def fees(self, symbol: str) -> CloseFees | None: ...
+
+    def sessions(self, symbol: str) -> Sessions: ...
+
+    @property
+    def now_ns(self) -> int:
+        """Market time, ns since 1970 UTC."""
+
+    @property
+    def mono_ns(self) -> int:
+        """A clock that never steps back, for patience in real time."""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether what is sent now could vanish without an answer."""
+
+
+class Diary(Protocol):
+    """The journal as orders use it: each call is on disk when it returns."""
+
+    def together(self) -> AbstractContextManager[Any]: ...
+
+    def put_order(self, record: OrderRecord) -> None: ...
+
+    def put_leg(self, record: LegRecord) -> None: ...
+
+    def add_trade(self, record: TradeRecord) -> bool: ...
+
+    def put_stop(self, record: StopRecord) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Order `ref` stands here and not at the exchange, for the reason `text`."""
+
+    ref: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Trailing stop `ref` stands at `price` now, its limit at `limit`; CNY."""
+
+    ref: str
+    price: float
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """The market reached the price of stop order `ref`: it goes to the exchange."""
+
+    ref: str
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """Order `ref` stands as changed."""
+
+    ref: str
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class LegWork:
+    """One exchange order. `state`: planned, sending, alive, finished or dropped."""
+
+    order_id: str
+    number: int
+    stage: int
+    offset: Offset
+    volume: int
+    told: LegState  # what the exchange has told of it
+    price: float | str | None = None
+    advanced: str | None = None
+    state: str = "planned"
+    day_ends_ns: int = 0  # close of the trading day on which it was sent
+    lost: bool = False  # the exchange never had it
+    absent_ns: int = 0  # when a whole picture did not show it, by a monotonic clock
+
+    @property
+    def is_sent(self) -> bool:
+        return self.state in ("sending", "alive", "finished")
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing of it will trade any more, and all its trades are known."""
+        return self.state == "dropped" or (self.is_sent and self.told.is_done)
+
+    @property
+    def is_alive(self) -> bool:
+        """It may trade at the exchange: a cancel must reach it."""
+        return self.is_sent and not self.is_done
+
+
+@dataclass(slots=True)
+class Work:
+    """One order between its writing and its end."""
+
+    ticket: Ticket
+    phase: Phase = Phase.DUE
+    legs: list[LegWork] = field(default_factory=list)
+    trigger: Trigger | None = None
+    then: Then | None = None
+    why: str = ""  # the reason of its withdrawal
+    then_ticket: Ticket | None = None  # of a replacement
+    tries: int = 0
+    round: int = 0  # the first leg of the plan that is being carried out
+    follows_price: bool = False  # the rest of a market order waits for the next tick
+    withdrawn_ns: int = 0  # market time of the last cancel
+    disagrees_ns: int = 0  # since when its account's picture does not fit; monotonic
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.ticket.key
+
+    @property
+    def symbol(self) -> str:
+        return self.ticket.symbol
+
+    @property
+    def alive(self) -> Iterator[LegWork]:
+        return (leg for leg in self.legs if leg.is_alive)
+
+    @property
+    def is_at_exchange(self) -> bool:
+        return any(leg.is_alive for leg in self.legs)
+
+    @property
+    def unsent(self) -> list[LegWork]:
+        return [leg for leg in self.legs if leg.state == "planned"]
+
+    @property
+    def due(self) -> list[LegWork]:
+        """Legs of the first stage that is left, when all before it have ended."""
+        unsent = self.unsent
+        if not unsent:
+            return []
+        stage = min(leg.stage for leg in unsent)
+        if any(leg.stage < stage and not leg.is_done for leg in self.legs):
+            return []
+        return [leg for leg in unsent if leg.stage == stage]
+
+    def leg(self, order_id: str) -> LegWork:
+        return next(leg for leg in self.legs if leg.order_id == order_id)
+
+    def record(self, state: OrderState, at_ns: int) -> OrderRecord:
+        """As the journal keeps it."""
+        run, _, ref = self.key.rpartition(".")
+        text = self.ticket.to_text()
+        return OrderRecord(
+            self.key, run, int(ref), self.symbol, text, self.phase.value, state.value, self.reason,
+            at_ns,
+        )  # fmt: skip
+
+
+def leg_record(work: Work, leg: LegWork, at_ns: int, picture: OrderPicture | None) -> LegRecord:
+    """As the journal keeps it."""
+    price = leg.price if isinstance(leg.price, float) else None
+    kind = leg.price if isinstance(leg.price, str) else "ANY" if price is None else "LIMIT"
+    return LegRecord(
+        order_id=leg.order_id,
+        key=work.key,
+        number=leg.number,
+        stage=leg.stage,
+        symbol=work.symbol,
+        direction=work.ticket.direction.value,
+        offset=leg.offset.value,
+        volume=leg.volume,
+        price=price,
+        advanced=leg.advanced or "",
+        state=leg.state,
+        left=leg.volume - leg.told.filled if picture is None else picture.volume_left,
+        exchange_order_id="" if picture is None else picture.exchange_order_id,
+        reason=leg.told.reason,
+        at_ns=at_ns,
+        price_type=kind,
+    )
+
+
+def trade_record(key: str, trade: Trade) -> TradeRecord:
+    """As the journal keeps it."""
+    return TradeRecord(
+        order_id=trade.order_id,
+        trade_id=trade.trade_id,
+        key=key,
+        symbol=trade.symbol,
+        direction=trade.direction.value,
+        offset=trade.offset.value,
+        price=trade.price,
+        volume=trade.volume,
+        commission_cny=trade.commission_cny,
+        time_ns=trade.time_ns,
+    )
