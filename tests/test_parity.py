@@ -57,6 +57,8 @@ class Case:
     stretch_ends: frozenset[time]
     days: int
     nights: int
+    every: int  # bars from order to order
+    seed: int
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -71,15 +73,15 @@ class Case:
 
 CU = Case(
     "SHFE.cu1905", "2019-04-10", "2019-04-16", 10, 5, 16369.5, 11.6925, 23.39, 6,
-    frozenset({MORNING, NOON, CLOSE, time(1, 0)}), days=5, nights=5,
+    frozenset({MORNING, NOON, CLOSE, time(1, 0)}), days=5, nights=5, every=17, seed=8,
 )  # fmt: skip
 M = Case(
     "DCE.m2005", "2019-08-22", "2019-08-28", 1, 10, 1412.5, 1.5, 1.5, 40,
-    frozenset({MORNING, NOON, CLOSE, time(23, 0)}), days=5, nights=5,
+    frozenset({MORNING, NOON, CLOSE, time(23, 0)}), days=5, nights=5, every=17, seed=13,
 )  # fmt: skip
 IF = Case(
     "CFFEX.IF1908", "2019-08-05", "2019-08-07", 0.2, 300, 119940.0, 27.5862, 276.31, 6,
-    frozenset({NOON, CLOSE}), days=3, nights=0,
+    frozenset({NOON, CLOSE}), days=3, nights=0, every=11, seed=8,
 )  # fmt: skip
 CASES = {"SHFE": CU, "DCE": M, "CFFEX": IF}
 
@@ -128,7 +130,7 @@ class Swings(bt.Strategy):
     params = (("case", None), ("story", None))
 
     def __init__(self) -> None:
-        self._draw = random.Random(20190416)
+        self._draw = random.Random(self.p.case.seed)
         self._refs: list[int] = []
 
     def next(self) -> None:
@@ -137,7 +139,7 @@ class Swings(bt.Strategy):
         prices = (data.open[0], data.high[0], data.low[0], data.close[0])
         story.bars.append((now, day, *prices, data.volume[0]))
         story.equity.append(self.broker.getvalue())
-        if len(self) % 11 == 0 and now.time() not in case.stretch_ends:
+        if len(self) % case.every == 0 and now.time() not in case.stretch_ends:
             self._go_to(self._draw.randint(-case.most_lots, case.most_lots))
 
     def _go_to(self, target: int) -> None:

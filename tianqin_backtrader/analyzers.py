@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -63,11 +63,9 @@ class _ByTradingDay(bt.Analyzer):
         if day > self._day:
             self._day, self.before = day, self.value
         self.value = self._told
-        time = max(feed.datetime[0] for feed in feeds)
-        self.on_bar(date(day // 10_000, day // 100 % 100, day % 100), time)
+        self.on_bar(date(day // 10_000, day // 100 % 100, day % 100))
 
-    def on_bar(self, day: date, time: float) -> None:
-        """A bar of `day` ended at `time`, a Backtrader number."""
+    def on_bar(self, day: date) -> None:
         raise NotImplementedError
 
 
@@ -76,10 +74,11 @@ class TradingDayReturns(_ByTradingDay):
 
     data: the feed that tells the trading day; None: the newest day of all that tell one. The first
     return is against the value at the start. Bars of history before the first bar that may be
-    traded on do not count. Raises `WrongSetting` at the start where no feed tells trading days.
+    traded on do not count. Lots are valued at the market's last price, as Backtrader does, not at
+    the settlement. Raises `WrongSetting` at the start where no feed tells trading days.
     """
 
-    def on_bar(self, day: date, time: float) -> None:
+    def on_bar(self, day: date) -> None:
         self.rets[day] = self.value / self.before - 1 if self.before else math.nan
 
     def get_analysis(self) -> OrderedDict[date, float]:
@@ -89,52 +88,49 @@ class TradingDayReturns(_ByTradingDay):
 
     def as_series(self) -> pd.Series[float]:
         """The returns as quantstats takes them; pyfolio wants `.tz_localize("UTC")` on top."""
-        days = pd.DatetimeIndex(list(self.rets), name="trading_day")
-        returns: pd.Series[float] = pd.Series(list(self.rets.values()), days, float, "return")
+        values = list(self.rets.values())
+        returns: pd.Series[float] = pd.Series(values, _index(self.rets), float, "return")
         return returns
 
 
 class TradingDays(_ByTradingDay):
     """What the account did in each trading day: a `TradingDay` each.
 
-    data, history and errors as in `TradingDayReturns`. A fill belongs to the bar that it lies in,
-    whenever it is told.
+    data, history, values and errors as in `TradingDayReturns`. What is told between two bars
+    belongs to the later one.
     """
 
     def start(self) -> None:
         super().start()
-        self._news: list[_News] = []
-        self._news_time = 0.0
+        self._news = TradingDay(0.0)
         self._peak = self.value
 
     def notify_order(self, order: bt.Order) -> None:
         for bit in order.executed.iterpending():
             if bit is not None:
-                self._news_time = bit.dt
                 fees = bit.openedcomm + bit.closedcomm
-                self._news.append(_News(bit.dt, fees_cny=fees, lots=abs(bit.size)))
+                self._news = _added(self._news, TradingDay(0.0, fees_cny=fees, lots=abs(bit.size)))
 
     def notify_trade(self, trade: bt.Trade) -> None:
         if trade.isclosed:
-            self._news.append(_News(self._news_time, trades=1))
+            self._news = _added(self._news, TradingDay(0.0, trades=1))
 
-    def on_bar(self, day: date, time: float) -> None:
+    def on_bar(self, day: date) -> None:
         found = self.rets.get(day)
         if found is None:
             found, self._peak = TradingDay(self.value), self.before
         self._peak = max(self._peak, self.value)
-        self.rets[day] = replace(
-            found,
-            value_cny=self.value,
-            pnl_cny=self.value - self.before,
-            drawdown_cny=max(found.drawdown_cny, self._peak - self.value),
-        )
-        self._book(day, time)
+        fall = max(found.drawdown_cny, self._peak - self.value)
+        pnl = self.value - self.before
+        found = replace(found, value_cny=self.value, pnl_cny=pnl, drawdown_cny=fall)
+        self.rets[day], self._news = _added(found, self._news), TradingDay(0.0)
 
     def stop(self) -> None:
+        """What was told after the last bar belongs to its day."""
         super().stop()
         if self.rets:
-            self._book(next(reversed(self.rets)), math.inf)
+            day = next(reversed(self.rets))
+            self.rets[day] = _added(self.rets[day], self._news)
 
     def get_analysis(self) -> OrderedDict[date, TradingDay]:
         """Trading days in order; the newest one changes until it is over."""
@@ -143,33 +139,24 @@ class TradingDays(_ByTradingDay):
 
     def as_frame(self) -> pd.DataFrame:
         """A row for each trading day, columns as in `TradingDay`."""
-        days = pd.DatetimeIndex(list(self.rets), name="trading_day")
-        columns = [field.name for field in fields(TradingDay)]
         rows = [astuple(day) for day in self.rets.values()]
-        frame: pd.DataFrame = pd.DataFrame(rows, days, columns)
+        columns = [field.name for field in fields(TradingDay)]
+        frame: pd.DataFrame = pd.DataFrame(rows, _index(self.rets), columns)
         return frame
 
-    def _book(self, day: date, until: float) -> None:
-        """Count what happened until then as of `day`."""
-        for news in [each for each in self._news if each.time <= until]:
-            found = self.rets[day]
-            self.rets[day] = replace(
-                found,
-                fees_cny=found.fees_cny + news.fees_cny,
-                trades=found.trades + news.trades,
-                lots=found.lots + news.lots,
-            )
-        self._news = [each for each in self._news if each.time > until]
+
+def _added(day: TradingDay, news: TradingDay) -> TradingDay:
+    """`day` with the fees, lots and trades of `news` on top."""
+    return replace(
+        day,
+        fees_cny=day.fees_cny + news.fees_cny,
+        trades=day.trades + news.trades,
+        lots=day.lots + news.lots,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _News:
-    """A fill or the end of a trade, told at `time` (a Backtrader number) or later."""
-
-    time: float
-    fees_cny: float = 0.0
-    lots: float = 0.0
-    trades: int = 0
+def _index(days: Iterable[date]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(list(days), name="trading_day")
 
 
 def _feeds(datas: Sequence[Any]) -> list[Any]:
@@ -177,9 +164,6 @@ def _feeds(datas: Sequence[Any]) -> list[Any]:
     found = [data for data in datas if getattr(data.lines, "trading_day", None) is not None]
     if not found:
         names = ", ".join(data._name or type(data).__name__ for data in datas)
-        raise WrongSetting(
-            "data",
-            names,
-            "a feed with the line trading_day (yyyymmdd), such as TqData or RecordedData",
-        )
+        expected = "a feed with the line trading_day (yyyymmdd), such as TqData or RecordedData"
+        raise WrongSetting("data", names, expected)
     return found

@@ -23,6 +23,7 @@ from .lines import days_of
 from .model import Account, AccountPosition, Direction, Instrument, Offset
 from .offsets import policy_of
 from .ordering import Asked, known_options, read_ticket
+from .restart import Restart, blank_order
 from .tickets import Kind, Ticket
 from .working import Rules
 
@@ -88,8 +89,16 @@ class TqBroker(bt.broker.BrokerBase):
         self.startingcash, self.startingvalue = account.available, account.balance
 
     def begin(self) -> None:
-        """All feeds stand: from now on their ticks set off stops."""
-        desk, feeds = self._working_desk, {data.symbol: data for data in self._store.datas}
+        """All feeds stand: show what was there before, and let their ticks set off stops."""
+        desk, store = self._working_desk, self._store
+        feeds = {data.symbol: data for data in reversed(store.datas)}
+        channel = store.connection.trading
+        restart = Restart(desk, store.floor, channel, store.journal, feeds, store.tell)
+        restart.run(self._restored)
+        for data in {data.contract: data for data in reversed(store.datas)}.values():
+            opening = restart.opening(data, self.getcommissioninfo(data))
+            if opening is not None:
+                self._notify(opening)
         for symbol, data in feeds.items():
             desk.watch(self._store.pump, symbol, partial(getattr, data, "contract"))
 
@@ -325,7 +334,8 @@ class TqBroker(bt.broker.BrokerBase):
             sessions=self._store.sessions(data.contract),
             offset=offset,
             oco=desk.key_of(options.get("oco")),
-            parent="" if parent is None else self._store.key_of(parent.ref),
+            parent=desk.key_of(parent)
+            or ("" if parent is None else self._store.key_of(parent.ref)),
         )
         return read_ticket(terms, direction, size, options, asked)
 
@@ -340,6 +350,23 @@ class TqBroker(bt.broker.BrokerBase):
         if order.transmit:
             del self._staged[parent]
             self._working_desk.submit(family)
+        return order
+
+    def _restored(self, data: TqData, ticket: Ticket) -> bt.Order:
+        """The Backtrader order of a ticket that an earlier run wrote."""
+        order = blank_order(
+            data,
+            ticket.direction,
+            ticket.volume,
+            ticket.price or ticket.limit or 1.0,  # a trailing stop needs some; its own is set later
+            pricelimit=ticket.limit,
+            exectype=getattr(bt.Order, ticket.kind.value),
+            valid=days_of(ticket.expires_ns) if ticket.expires_ns else None,
+            tradeid=ticket.tradeid,
+        )
+        order.p.price = order.created.price = ticket.price
+        order.broker = self
+        order.addcomminfo(self.getcommissioninfo(data))
         return order
 
     def _refusal(self, data: TqData) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,15 @@ from .errors import MissingCredentials, WrongMode, WrongSetting
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-__all__ = ["MODES", "Mode", "Settings", "bypass_proxy", "environment", "load_settings"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "Settings",
+    "bypass_proxy",
+    "environment",
+    "journal_path",
+    "load_settings",
+]
 
 _NEEDS: dict[Mode, tuple[str, ...]] = {
     "demo": (),
@@ -34,6 +43,7 @@ class Settings(BaseSettings):
     `user` and `password` are the 快期 account; `broker_id`, `account_id` and `account_password`
     the futures account of mode live. The three addresses are None for TqSdk's own servers.
     `holidays`: a file of days without trading, for years that the calendar data does not cover.
+    `journal`: the SQLite file of orders, one per account; see `journal_path`.
     """
 
     model_config = SettingsConfigDict(
@@ -83,6 +93,20 @@ def _readable(error: ValidationError) -> WrongSetting:
         return WrongMode(first["input"], MODES)
     secret = "password" in name
     return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])
+
+
+def journal_path(settings: Settings) -> Path | None:
+    """Where orders are written down: as set, else one file per account in the home folder.
+
+    None, in memory, where the account dies with the process: TqSim, or an exchange of one's own.
+    """
+    if settings.journal is not None:
+        return settings.journal
+    if settings.mode not in ("kq", "live") or settings.td_url is not None:
+        return None
+    account = (settings.mode, settings.user, settings.broker_id, settings.account_id)
+    name = hashlib.sha256(repr(account).encode()).hexdigest()[:12]  # no account number in a name
+    return Path.home() / ".tianqin-backtrader" / f"{settings.mode}-{name}.sqlite"
 
 
 @contextmanager

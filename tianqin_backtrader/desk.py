@@ -6,7 +6,8 @@ Every change of a `bt.Order` happens here, by what the exchange says, and is tol
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import backtrader as bt
@@ -14,13 +15,14 @@ import backtrader as bt
 from .blotter import Blotter, Told
 from .execution import execute, finish, net_position
 from .floor import Floor
+from .journal_records import HoldingRecord
 from .model import AccountPosition, OrderPicture, Tick, Trade
 from .orders import Accepted, Done, Filled, OrderState
 from .pump import Pump
 from .tickets import Ticket
-from .working import Diary, Held, Modified, Moved, Rules, Triggered
+from .working import Diary, Held, Modified, Moved, Rules, Triggered, Work
 
-__all__ = ["OrderDesk"]
+__all__ = ["OrderDesk", "holding_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +35,14 @@ class OrderDesk:
     def __init__(
         self, floor: Floor, diary: Diary, rules: Rules, notify: Callable[[bt.Order], None]
     ) -> None:
-        self._floor, self._notify = floor, notify
+        self._floor, self._diary, self._notify = floor, diary, notify
         self.blotter = Blotter(floor, diary, self._hear, rules)
         self._orders: dict[str, bt.Order] = {}  # by key
         self._keys: dict[int, str] = {}  # by Backtrader's reference
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
         self._unflowed: dict[str, float] = {}  # contracts no feed has ticks of: last price seen
-        self._told = False
+        self._traded: set[str] = set()  # contracts whose lots are to be written down
+        self._told = self._is_quiet = False
 
     # ---- what the broker asks
 
@@ -53,8 +56,8 @@ class OrderDesk:
         return self.blotter.position(symbol)
 
     def key_of(self, order: bt.Order | None) -> str:
-        """The key of an order; empty for None. Raises `KeyError` for one that is not known here."""
-        return "" if order is None else self._keys[order.ref]
+        """The key of an order that was taken; empty for another, or None."""
+        return "" if order is None else self._keys.get(order.ref, "")
 
     def submit(self, orders: Sequence[tuple[bt.Order, Ticket]]) -> None:
         """Take new orders, a bracket's parent first; they leave with the next wait."""
@@ -80,12 +83,51 @@ class OrderDesk:
         """Change a living order. Raises `OrderError`."""
         self.blotter.modify(self.key_of(order), **changes)
 
+    # ---- what was there before
+
+    def knows(self, key: str) -> bool:
+        """Whether a Backtrader order stands for the order `key`."""
+        return key in self._orders
+
+    def take_over(self, order: bt.Order, work: Work, trades: Sequence[Trade]) -> None:
+        """Bind an order of an earlier run, `trades` of which were told then."""
+        self.bind(order, work.ticket)
+        held = bt.Position()
+        for trade in trades:
+            execute(order, trade, held)
+        order.executed.markpending()
+        state = self.blotter.ledger.state(work.key)
+        if state is not OrderState.SUBMITTED or work.legs:
+            order.status = STATUS[state]
+        else:
+            order.submit(order.broker)
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Orders change and nobody is told; their fills belong to what is held already."""
+        self._is_quiet = True
+        try:
+            yield
+        finally:
+            self._is_quiet = False
+
+    def show_all(self) -> None:
+        """Tell each order once, as it stands; the lots held are counted from the account."""
+        for key, order in self._orders.items():
+            order.executed.markpending()
+            work = self.blotter.progress.works[key]
+            if work.trigger is not None:
+                order.created.price = work.trigger.price
+            self._net[work.symbol] = net_position(self._floor.position(work.symbol))
+            self._tell(order)
+
     # ---- what the pump brings
 
     def on_order(self, picture: OrderPicture) -> bool:
         return self.blotter.on_order(picture)
 
     def on_trade(self, trade: Trade) -> bool:
+        self._traded.add(trade.symbol)
         return self.blotter.on_trade(trade)
 
     def on_absent(self, order_ids: set[str]) -> None:
@@ -96,8 +138,18 @@ class OrderDesk:
         if self.blotter.alive:
             self._look_at_quotes()
             self.blotter.on_time()
+        if self._traded:
+            self._note_holdings()
         told, self._told = self._told, False
         return told
+
+    def _note_holdings(self) -> None:
+        """Write down what the account holds, where it shows all trades told."""
+        for symbol in [each for each in self._traded if self.blotter.progress.lots.agrees(each)]:
+            self._traded.discard(symbol)
+            self._diary.put_holding(
+                holding_of(symbol, self._floor.position(symbol), self._floor.now_ns)
+            )
 
     def watch(self, pump: Pump, symbol: str, contract: Callable[[], str]) -> None:
         """Let the ticks of feed `symbol` set off the stops of the contract that it follows."""
@@ -120,7 +172,8 @@ class OrderDesk:
     def _hear(self, told: Told) -> None:
         order = self._orders[told.ref]
         if isinstance(told, Filled):
-            execute(order, told.trade, self._net[told.trade.symbol])
+            position = bt.Position() if self._is_quiet else self._net[told.trade.symbol]
+            execute(order, told.trade, position)
             state = self.blotter.ledger.state(told.ref)
             if state.is_terminal:  # its end was told before its last trade came, or this ends it
                 order.status = STATUS[state]
@@ -139,8 +192,9 @@ class OrderDesk:
         self._tell(order)
 
     def _tell(self, order: bt.Order) -> None:
-        self._told = True
-        self._notify(order)
+        if not self._is_quiet:
+            self._told = True
+            self._notify(order)
 
 
 class _TickWatch:
@@ -154,6 +208,11 @@ class _TickWatch:
 
     def settle(self, late: bool) -> None:
         """Nothing is kept."""
+
+
+def holding_of(symbol: str, position: AccountPosition, now_ns: int) -> HoldingRecord:
+    """What the account holds, for the journal."""
+    return HoldingRecord(symbol, position.long.total, position.short.total, now_ns)
 
 
 def _mark(order: bt.Order, told: Held | Moved | Triggered) -> None:

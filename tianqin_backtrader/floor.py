@@ -58,6 +58,10 @@ class Floor:
         check_tradable(terms)
         return terms
 
+    def knows(self, symbol: str) -> bool:
+        """Whether the contract's terms and quote are at hand."""
+        return self._connection.listing.has(symbol)
+
     def quote(self, symbol: str) -> Mapping[str, Any]:
         return self._connection.listing.quote(symbol)
 

@@ -1,4 +1,4 @@
-"""The journal of orders, and the only module that opens its database.
+"""The journal of orders: sole owner of its database, which `journal_schema` opens for it.
 
 `JournalWriter` is its one writer: a method returns when what it was given is committed, so that an
 order is in the journal before it is sent. `Journal` reads along, while a run writes or afterwards.
@@ -188,6 +188,10 @@ class JournalWriter:
     def orders(self, keys: Iterable[str]) -> list[OrderRecord]:
         """Orders in the order of `keys`, without those that are not there."""
         return [order for key in keys for order in self._records(ORDERS, schema.ORDER, key)]
+
+    def run_orders(self, run: str) -> list[OrderRecord]:
+        """All orders of one run."""
+        return self._records(ORDERS, ORDERS.select("run = ?"), run)
 
     def legs(self, key: str) -> list[LegRecord]:
         """Legs of an order by their numbers."""

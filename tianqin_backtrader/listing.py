@@ -44,6 +44,10 @@ class Listing:
             self._quotes.update(zip(new, self._subscribe(new), strict=True))
         return {symbol: self.terms(symbol) for symbol in wanted}
 
+    def has(self, symbol: str) -> bool:
+        """Whether the contract was asked for."""
+        return symbol in self._quotes
+
     def quote(self, symbol: str) -> Quote:
         """TqSdk's live quote of a contract that was asked for; never waits."""
         return self._quotes[symbol]

@@ -18,6 +18,9 @@ class Notice(str, Enum):
     TICKS_LOST = "TICKS_LOST"  # a tick feed has a hole that nothing fills
     CONTRACT_CHANGED = "CONTRACT_CHANGED"  # before, after: what a main contract follows
     CONTRACT_EXPIRED = "CONTRACT_EXPIRED"  # no bar will come any more
+    JOURNAL_DIFFERENCE = "JOURNAL_DIFFERENCE"  # the account is not as the journal left it
+    EXTERNAL_ORDER = "EXTERNAL_ORDER"  # order: one that another program has at the exchange
+    ORDER_UNFOLLOWED = "ORDER_UNFOLLOWED"  # key: an earlier run's order without a feed
     CALENDAR_ENDS = "CALENDAR_ENDS"  # holidays are not known from a date on
 
     __str__ = str.__str__

@@ -248,8 +248,7 @@ class Progress:
 
     def _end(self, work: Work, done: Done) -> None:
         work.phase, work.reason = Phase.DONE, done.reason
-        self.watched[work.symbol].remove(work)
-        del self.living[work.key]
+        self.forget(work)
         with self._diary.together():
             self.note(work)
             self.note_stop(work, "ended")
@@ -259,6 +258,11 @@ class Progress:
         for child in self.families.children(work):
             if child.phase is Phase.WAITING:
                 self.release(child, self.ledger.filled(work.key))
+
+    def forget(self, work: Work) -> None:
+        """It has ended: only late news are still taken."""
+        self.watched[work.symbol].remove(work)
+        del self.living[work.key]
 
     def release(self, child: Work, filled: int) -> None:
         """The child's parent has ended, having traded `filled` lots."""
@@ -290,16 +294,18 @@ class Progress:
             self._diary.put_stop(record)
 
 
-def trigger_of(ticket: Ticket, exchange: Exchange) -> Trigger:
-    """The watch that a stop needs; a trailing one starts from its price, or the last price.
+def trigger_of(ticket: Ticket, exchange: Exchange, last: float | None = None) -> Trigger:
+    """The watch that a stop needs; a trailing one starts from its price, or the `last` price.
 
     Raises `InvalidOrder` for numbers that cannot work.
     """
+    if last is None:
+        last = float(exchange.quote(ticket.symbol)["last_price"])
     tick = exchange.terms(ticket.symbol).price_tick
     if ticket.kind in (Kind.TRAIL, Kind.TRAIL_LIMIT):
         return Trigger.trailing(
             ticket.direction,
-            last=float(exchange.quote(ticket.symbol)["last_price"]),
+            last=last,
             tick=tick,
             price=ticket.price,
             plimit=ticket.limit,

@@ -15,7 +15,7 @@ import backtrader as bt
 from .broker import TqBroker
 from .calendar import TradingCalendar
 from .clock import MarketClock, long_past_ns
-from .config import Settings, load_settings
+from .config import Settings, journal_path, load_settings
 from .connection import Connection
 from .errors import LiveTradingRefused, NotStarted, WrongSetting
 from .feed import TqData
@@ -213,7 +213,7 @@ class TqStore:
     def journal(self) -> JournalWriter:
         """What is written down of orders, opened when it is asked for first."""
         if self._journal is None:
-            self._journal = JournalWriter(self._settings.journal)
+            self._journal = JournalWriter(journal_path(self._settings))
             self._run = secrets.token_hex(4)
             now_ns = self.pump.market_ns
             self._journal.begin_run(RunRecord(self._run, now_ns, {"mode": self.mode}))
@@ -291,6 +291,10 @@ class TqStore:
         Can be made before the session stands; answers when it does. Raises `UnknownSymbol` then.
         """
         return MarketCalendar(lambda: self.sessions(symbol))
+
+    def tell(self, notice: Notice, text: str, **about: object) -> None:
+        """Tell strategies a notice of ours."""
+        self.put_notification(notice, text, **about)
 
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from .journal_records import LegRecord, OrderRecord, StopRecord, TradeRecord
+from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .offsets import CloseFees
 from .orders import LegState, OrderState
 from .sessions import Sessions
@@ -127,6 +127,8 @@ class Diary(Protocol):
     def add_trade(self, record: TradeRecord) -> bool: ...
 
     def put_stop(self, record: StopRecord) -> None: ...
+
+    def put_holding(self, record: HoldingRecord) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
