@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -254,6 +255,34 @@ def test_a_second_run_begins_without_lots() -> None:
     second, _ = backtest(terms, feed, (-2, 1))
     assert first == [(0, 0, 3, 6), (-1, 7, 0, 0)]
     assert second == [(0, 0, -2, 4), (1, 7, 0, 0)]
+
+
+def test_a_flat_second_feed_does_not_forget_the_lots_of_the_first() -> None:
+    """Minutes and days of a contract share its terms; the broker values both feeds on every bar."""
+    feed, other = feed_of((FIRST, 6)), feed_of((FIRST, 6))
+    terms = TqCommInfo(exchange_id="SHFE", data=feed, **FEES)
+
+    class Looks(Script):
+        def next(self) -> None:
+            assert not self.getposition(other).size
+            super().next()
+
+    fills: list[Fill] = []
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.broker.addcommissioninfo(terms)
+    for each in (feed, other):
+        cerebro.adddata(each)
+    cerebro.addstrategy(Looks, sizes=(2, 0, -2), fills=fills)
+    cerebro.run()
+    assert fills == [(0, 0, 2, 4), (-2, 14, 0, 0)]
+
+
+def test_terms_travel_to_the_processes_of_an_optimization() -> None:
+    feed = feed_of((FIRST, 6))
+    twin, terms = pickle.loads(pickle.dumps((feed, TqCommInfo(data=feed, **FEES))))
+    assert terms.p.data is twin
+    fills, _ = backtest(terms, twin, (1, -1))
+    assert fills == [(0, 0, 1, 2), (-1, 7, 0, 0)]
 
 
 def test_an_opening_that_lacks_money_leaves_the_lots_as_they_are() -> None:

@@ -156,7 +156,8 @@ def _added(day: TradingDay, news: TradingDay) -> TradingDay:
 
 
 def _index(days: Iterable[date]) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(list(days), name="trading_day")
+    index: pd.DatetimeIndex = pd.DatetimeIndex(list(days), name="trading_day")
+    return index
 
 
 def _feeds(datas: Sequence[Any]) -> list[Any]:

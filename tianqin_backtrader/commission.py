@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import backtrader as bt
@@ -25,7 +26,6 @@ __all__ = ["FeeBook", "TqCommInfo"]
 
 FEES = ("commission", "commission_rate", "close", "close_rate", "close_today", "close_today_rate")
 CENT_NOISE = 1e-6  # of a cent: binary fractions such as 2.675 lie below what they stand for
-
 UNKNOWN = CloseFees(NAN, NAN, NAN)
 
 
@@ -65,10 +65,12 @@ class TqCommInfo(bt.CommInfoBase):
             raise WrongSetting("parameter", name, f"one of {', '.join(self.p._getkeys())}")
         for name in FEES:
             _check_fee(name, getattr(self.p, name))
-        self._day = self.p.day if self.p.data is None else _trading_day_of(self.p.data)
+        if self.p.data is not None:
+            _check_data(self.p.data)
         self._held = HeldLots(today_first=self.p.exchange_id in SPLITS_TODAY)
         self._valued = 0.0  # the lots that the broker looks at: those it holds or is going to
         self._to_close = 0.0  # the closing part of the fill that the broker is booking
+        self._was_flat = False  # before that fill
 
     @classmethod
     def of(
@@ -110,7 +112,9 @@ class TqCommInfo(bt.CommInfoBase):
 
     def _getcommission(self, size: float, price: float, pseudoexec: bool) -> float:
         """CNY for `size` lots, > 0 bought; of a fill that has happened when not `pseudoexec`."""
-        self._held.begin(self._day() if self._day else None)
+        if self._was_flat and not pseudoexec:
+            self._held.clear()  # lots of an earlier run
+        self._held.begin(self._trading_day())
         closed = self._closing_part(size) if pseudoexec else self._held.closed_by(size)
         history, today = self._held.split(closed)
         fee = self.close_fee(history, today, price) if closed else 0.0
@@ -119,6 +123,13 @@ class TqCommInfo(bt.CommInfoBase):
         if not pseudoexec:
             self._held.book(size)
         return fee
+
+    def _trading_day(self) -> Any:
+        """Of the newest bar; None where nobody tells it."""
+        data = self.p.data
+        if data is not None:
+            return data.trading_day[0] if len(data) else None
+        return self.p.day() if self.p.day else None
 
     def _closing_part(self, size: float) -> float:
         """Lots that a fill of `size` closes, all or none.
@@ -149,11 +160,9 @@ class TqCommInfo(bt.CommInfoBase):
     def profitandloss(self, size: float, price: float, newprice: float) -> float:
         """CNY earned by `size` lots from `price` to `newprice`.
 
-        Backtrader's broker begins the booking of a fill with it, and tells a flat position by 0, 0.
+        Backtrader's broker begins the booking of a fill with it; 0 at 0 tells a flat position.
         """
-        self._to_close = -size
-        if not size and not price:
-            self._held.clear()
+        self._to_close, self._was_flat = -size, not size and not price
         return float(super().profitandloss(size, price, newprice))
 
     def _margin(self, size: float, price: float) -> float:
@@ -182,10 +191,7 @@ class TqCommInfo(bt.CommInfoBase):
 
 @dataclass(slots=True)
 class HeldLots:
-    """The net lots of one contract, > 0 long, and how many of them were opened today.
-
-    today_first: which ones are closed first.
-    """
+    """The net lots of one contract, > 0 long; how many are today's, and whether they close first."""
 
     today_first: bool
     size: float = 0.0
@@ -275,20 +281,14 @@ def _to_cent(cny: float) -> float:
 def _check_fee(name: str, value: Any) -> None:
     if value is None and name not in FEES[:2]:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
         raise WrongSetting(name, value, "CNY per lot, or as a rate a part of the value, from 0 on")
 
 
-def _trading_day_of(data: Any) -> Callable[[], Any]:
-    line = getattr(data.lines, "trading_day", None)
-    if line is None:
-        raise WrongSetting(
-            "data",
-            data._name or type(data).__name__,
-            "a feed with the line trading_day, such as TqData or RecordedData; "
-            "day= takes a function that tells the trading day of others",
-        )
-    return lambda: line[0] if len(data) else None
+def _check_data(data: Any) -> None:
+    if getattr(data.lines, "trading_day", None) is None:
+        expected = "a feed with the line trading_day (TqData, RecordedData), or day=, a function"
+        raise WrongSetting("data", data._name or type(data).__name__, expected)
 
 
 def _known(value: float, otherwise: float) -> float:

@@ -76,6 +76,11 @@ class TqData(bt.feed.DataBase):
         return self._contract
 
     @property
+    def is_main(self) -> bool:
+        """Whether it is a main contract, which follows others in turn."""
+        return self.instrument is not None and self.instrument.is_main
+
+    @property
     def ticks(self) -> int:
         """Live ticks that went into bars so far."""
         return self._series.ticks if self._series else 0

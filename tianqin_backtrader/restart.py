@@ -14,6 +14,7 @@ from typing import Any
 import backtrader as bt
 
 from .desk import OrderDesk, holding_of
+from .entry import blank_order
 from .execution import net_position
 from .floor import Floor
 from .journal import JournalWriter
@@ -25,7 +26,7 @@ from .trading import TradingChannel
 from .values import Direction
 from .working import Work
 
-__all__ = ["Restart", "blank_order"]
+__all__ = ["Restart"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,13 +117,3 @@ class Restart:
     def _warn(self, notice: Notice, text: str, **about: object) -> None:
         logger.warning("%s: %s", notice, text)
         self._tell(notice, text, **about)
-
-
-def blank_order(
-    data: Any, direction: Direction, volume: int, price: float | None, **options: Any
-) -> bt.Order:
-    """A Backtrader order written before the feed has delivered any bar."""
-    kind = bt.order.BuyOrder if direction is Direction.BUY else bt.order.SellOrder
-    order = kind(owner=None, data=data, size=volume, price=price, simulated=True, **options)
-    order.p.simulated = False  # Cerebro tells strategies nothing of simulated orders
-    return order

@@ -1,0 +1,657 @@
+"""Every order type of Backtrader, every policy, from a strategy to the exchange and back.
+
+The market is written by hand, a tick at a time, so that each fill is known beforehand: a tick of
+price p shows one level on either side, a price tick away from p. What arrives at the exchange is
+read off there (`Wire`), not asked of the broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import backtrader as bt
+import pytest
+
+from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader.values import Trade
+
+DAY = "2025-09-16"  # a Tuesday; its evening belongs to Wednesday
+TICKS = {
+    "SHFE.cu2511": 10, "SHFE.al2511": 5, "SHFE.zn2511": 5, "SHFE.ni2511": 10, "SHFE.rb2601": 1,
+    "SHFE.hc2601": 1, "SHFE.ag2512": 1, "SHFE.bu2511": 1, "DCE.m2601": 1, "DCE.y2601": 2,
+    "DCE.p2601": 2, "DCE.c2601": 1, "DCE.a2601": 1, "DCE.l2601": 1, "DCE.pp2601": 1,
+    "CZCE.SR601": 1, "CZCE.CF601": 5, "CZCE.TA601": 2, "CFFEX.IF2510": 0.2, "CFFEX.IH2510": 0.2,
+    "CFFEX.IC2510": 0.2, "CFFEX.T2512": 0.005,
+}  # fmt: skip
+COLUMNS = (
+    "datetime,last_price,volume,open_interest,bid_price1,bid_volume1,ask_price1,ask_volume1,"
+    "bid_price2,bid_volume2,ask_price2,ask_volume2,upper_limit,lower_limit"
+)
+Moves = Mapping[str, float]
+Act = Callable[["Trader"], Any]
+
+
+# ---- a market by hand
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices of one contract: `price` at first, another one from each moment of `moves` on.
+
+    lots: on the first level of either side, two price ticks farther come as many again.
+    """
+
+    price: float
+    moves: Moves = field(default_factory=dict)
+    lots: int = 100
+    deep: int = 100
+
+
+def market(
+    folder: Path,
+    paths: Mapping[str, Prices],
+    *spans: tuple[str, str],
+    step_s: float = 10,
+    **options: Any,
+) -> LocalExchange:
+    """An exchange that shows these contracts during `spans`, "10:31" or "2025-09-17 09:00"."""
+    files = [_written(folder, symbol, path, spans, step_s) for symbol, path in paths.items()]
+    return LocalExchange(replay=files, **options)
+
+
+def _written(
+    folder: Path, symbol: str, path: Prices, spans: Sequence[tuple[str, str]], step_s: float
+) -> Path:
+    moves = sorted((moment(at), price) for at, price in path.moves.items())
+    tick, rows = TICKS[symbol], [COLUMNS]
+    for now in _moments(spans, step_s):
+        price = next((p for at, p in reversed(moves) if at <= now), path.price)
+        bids = (price - tick, path.lots, price + tick, path.lots)
+        deeper = (price - 3 * tick, path.deep, price + 3 * tick, path.deep)
+        limits = (round(path.price * 1.06 / tick) * tick, round(path.price * 0.94 / tick) * tick)
+        numbers = (price, len(rows), 1000, *bids, *deeper, *limits)
+        rows.append(f"{now:%Y-%m-%d %H:%M:%S.%f}," + ",".join(f"{n:.10g}" for n in numbers))
+    file = folder / f"{symbol}.csv"
+    file.write_text("\n".join(rows), encoding="utf-8")
+    return file
+
+
+def _moments(spans: Sequence[tuple[str, str]], step_s: float) -> Iterator[datetime]:
+    for first, last in spans:
+        now = moment(first)
+        while now <= moment(last):
+            yield now
+            now += timedelta(seconds=step_s)
+
+
+def moment(text: str) -> datetime:
+    """Beijing time; of `DAY` if no other day is said."""
+    return datetime.fromisoformat(text if "-" in text else f"{DAY} {text}")
+
+
+def clock(time_ns: int) -> str:
+    """Beijing time of day."""
+    return f"{datetime(1970, 1, 1, 8) + timedelta(microseconds=time_ns / 1000):%H:%M:%S}"  # noqa: DTZ001
+
+
+# ---- what the exchange gets
+
+
+class Sent(NamedTuple):
+    """An exchange order as it arrived; `kind` such as "LIMIT GFD"; `ref` of the `bt.Order`."""
+
+    ref: int
+    at: str
+    symbol: str
+    direction: str
+    offset: str
+    volume: int
+    price: float | None
+    kind: str
+
+    @property
+    def short(self) -> tuple[str, str, int]:
+        return self.direction, self.offset, self.volume
+
+
+class Wire:
+    """All orders and cancels that reach `exchange`, by whatever client."""
+
+    def __init__(self, exchange: LocalExchange) -> None:
+        self.sent: list[Sent] = []
+        self.cancels: list[tuple[int, str]] = []  # of which order, when
+        self.log: list[tuple[str, int]] = []  # "order" or "cancel" of which `bt.Order`
+        floor: Any = exchange._venue.exchange
+        insert, cancel = floor.insert_order, floor.cancel_order
+
+        def insert_order(user: str, pack: Mapping[str, Any], now_ns: int) -> None:
+            sent = _sent(pack, now_ns)
+            self.sent.append(sent)
+            self.log.append(("order", sent.ref))
+            insert(user, pack, now_ns)
+
+        def cancel_order(user: str, order_id: str, now_ns: int) -> None:
+            self.cancels.append((ref_of(order_id), clock(now_ns)))
+            self.log.append(("cancel", ref_of(order_id)))
+            cancel(user, order_id, now_ns)
+
+        floor.insert_order, floor.cancel_order = insert_order, cancel_order
+
+    def of(self, order: bt.Order) -> list[Sent]:
+        return [sent for sent in self.sent if sent.ref == order.ref]
+
+
+def _sent(pack: Mapping[str, Any], now_ns: int) -> Sent:
+    kind = f"{pack['price_type']} {pack['time_condition']}"
+    whole = " ALL" if pack["volume_condition"] == "ALL" else ""
+    return Sent(
+        ref_of(pack["order_id"]),
+        clock(now_ns),
+        f"{pack['exchange_id']}.{pack['instrument_id']}",
+        pack["direction"],
+        pack["offset"],
+        pack["volume"],
+        pack.get("limit_price"),
+        kind + whole,
+    )
+
+
+def ref_of(order_id: str) -> int:
+    """Ids of exchange orders are run.reference.leg; 0 for another program's."""
+    parts = order_id.split(".")
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
+
+
+# ---- a strategy by the clock
+
+
+class News(NamedTuple):
+    """One `notify_order`: what the order looked like at that moment of the market."""
+
+    at: str
+    ref: int
+    status: str
+    filled: float
+    left: float
+    clone: bt.Order
+
+
+@dataclass
+class Play:
+    """What a run came to. `orders`: those that the plan named."""
+
+    wire: Wire
+    exchange: LocalExchange
+    orders: dict[str, bt.Order] = field(default_factory=dict)
+    news: list[News] = field(default_factory=list)
+    bt_trades: list[bt.Trade] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)  # of the account, as last told
+    notes: dict[str, Any] = field(default_factory=dict)  # what the plan wrote down
+    bars: list[str] = field(default_factory=list)
+    broker: Any = None
+
+    def told(self, name: str) -> list[str]:
+        """The statuses that were told of an order."""
+        return [news.status for news in self.of(name)]
+
+    def of(self, name: str) -> list[News]:
+        return [news for news in self.news if news.ref == self.orders[name].ref]
+
+    def end(self, name: str) -> News:
+        return self.of(name)[-1]
+
+    def sent(self, name: str) -> list[Sent]:
+        return self.wire.of(self.orders[name])
+
+    def legs(self, name: str) -> list[tuple[str, str, int]]:
+        return [sent.short for sent in self.sent(name)]
+
+    def fills(self, name: str) -> list[tuple[float, float]]:
+        """Lots and price of each execution bit."""
+        return [(bit.size, bit.price) for bit in self.orders[name].executed.exbits]
+
+    def filled_at(self, name: str) -> str:
+        """Market time of the last execution, Beijing."""
+        return f"{bt.num2date(self.orders[name].executed.dt) + timedelta(hours=8):%H:%M:%S}"
+
+    def held(self, symbol: str) -> tuple[int, int, int, int]:
+        """Long today, long history, short today, short history."""
+        held = self.broker.get_account_position(symbol)
+        return held.long.today, held.long.history, held.short.today, held.short.history
+
+
+class Trader(bt.Strategy):
+    """Does what `plan` says when a bar ends, "10:33" or "17 09:01"; keeps all it hears."""
+
+    params = (("play", None), ("plan", None), ("exchange", None))
+
+    def __init__(self) -> None:
+        self.play: Play = self.p.play
+        self.orders = self.play.orders
+        self.notes = self.play.notes
+        self.by = {data.symbol: data for data in self.datas}
+
+    def notify_order(self, order: bt.Order) -> None:
+        done = order.executed
+        at = clock(self.p.exchange.now_ns)
+        name = order.getstatusname()
+        self.play.news.append(News(at, order.ref, name, done.size, done.remsize, order))
+
+    def notify_trade(self, trade: bt.Trade) -> None:
+        self.play.bt_trades.append(trade)
+
+    def look(self) -> None:
+        end = self.data.datetime.datetime(0)
+        self.play.bars.append(f"{end:%d %H:%M}")
+        for key in (f"{end:%H:%M}", f"{end:%d %H:%M}"):
+            for act in _acts(self.p.plan.get(key)):
+                act(self)
+
+    next = prenext = look
+
+    def stop(self) -> None:
+        account = self.broker._store.connection.trading
+        self.play.trades = list(account.trades())
+
+
+def _acts(found: Any) -> Sequence[Act]:
+    if found is None:
+        return ()
+    return found if isinstance(found, (list, tuple)) else (found,)
+
+
+def play(
+    exchange: LocalExchange,
+    plan: Mapping[str, Act | Sequence[Act]],
+    symbols: Sequence[str] | None = None,
+    **options: Any,
+) -> Play:
+    """Run `plan` on all contracts of `exchange`; `options` are the broker's."""
+    result = Play(Wire(exchange), exchange)
+    with TqStore(exchange=exchange) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        result.broker = store.getbroker(**options)
+        cerebro.setbroker(result.broker)
+        for symbol in symbols or exchange.symbols:
+            cerebro.adddata(store.getdata(symbol, history=0))
+        cerebro.addstrategy(Trader, play=result, plan=plan, exchange=exchange)
+        cerebro.run()
+    return result
+
+
+def order(verb: str, name: str, symbol: str, **options: Any) -> Act:
+    """Call `self.buy(...)` or another verb and keep the order under `name`."""
+
+    def act(strategy: Trader) -> None:
+        data = strategy.by[symbol]
+        strategy.orders[name] = getattr(strategy, verb)(data=data, **options)
+
+    return act
+
+
+def buy(name: str, symbol: str, size: int = 1, **options: Any) -> Act:
+    return order("buy", name, symbol, size=size, **options)
+
+
+def sell(name: str, symbol: str, size: int = 1, **options: Any) -> Act:
+    return order("sell", name, symbol, size=size, **options)
+
+
+def bracket(verb: str, names: str, symbol: str, **options: Any) -> Act:
+    """`buy_bracket` or `sell_bracket`; `names` of parent, stop and limit, apart by blanks."""
+
+    def act(strategy: Trader) -> None:
+        made = getattr(strategy, verb)(data=strategy.by[symbol], **options)
+        found = zip(names.split(), made, strict=True)
+        strategy.orders.update({name: each for name, each in found if each is not None})
+
+    return act
+
+
+def cancel(name: str) -> Act:
+    return lambda strategy: strategy.cancel(strategy.orders[name])
+
+
+def modify(name: str, **changes: Any) -> Act:
+    def act(strategy: Trader) -> None:
+        changed = strategy.broker.modify(strategy.orders[name], **changes)
+        assert changed is strategy.orders[name]
+
+    return act
+
+
+def note(name: str, look: Callable[[Trader], Any]) -> Act:
+    return lambda strategy: strategy.notes.update({name: look(strategy)})
+
+
+S, A, P, C = "Submitted", "Accepted", "Partial", "Completed"
+STRAIGHT = [S, A, C]
+
+
+# ---- order types
+
+
+@pytest.fixture(scope="module")
+def types(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """One order of each type, each on a contract of its own."""
+    at, peak, fall = "10:35:20", "10:35:20", "10:36:20"
+    paths = {
+        "SHFE.rb2601": Prices(3000),
+        "CZCE.CF601": Prices(14000),
+        "DCE.m2601": Prices(3000, {at: 2989}),
+        "SHFE.al2511": Prices(20000, {at: 20050}),
+        "SHFE.zn2511": Prices(22000, {at: 21950}),
+        "CZCE.SR601": Prices(5500, {at: 5525, "10:37:20": 5514}),
+        "DCE.y2601": Prices(8320, {peak: 8340, fall: 8318}),
+        "DCE.p2601": Prices(9000, {peak: 9100, fall: 9010, "10:37:20": 9008}),
+        "DCE.c2601": Prices(2000, {peak: 2010, fall: 1999}),
+        "DCE.a2601": Prices(4000, {peak: 3980, fall: 3990}),
+    }
+    exchange = market(tmp_path_factory.mktemp("types"), paths, ("10:31", "10:39"))
+    o = bt.Order
+    return play(
+        exchange,
+        {
+            "10:33": [
+                buy("market SHFE", "SHFE.rb2601", 2),
+                sell("market CZCE", "CZCE.CF601", 2),
+                buy("limit", "DCE.m2601", exectype=o.Limit, price=2990),
+                buy("stop", "SHFE.al2511", exectype=o.Stop, price=20050),
+                sell("stop down", "SHFE.zn2511", exectype=o.Stop, price=21952.5),
+                buy("stoplimit", "CZCE.SR601", exectype=o.StopLimit, price=5520, plimit=5515),
+                sell("trail", "DCE.y2601", exectype=o.StopTrail, trailamount=20),
+                sell("percent", "DCE.p2601", exectype=o.StopTrail, trailpercent=0.01),
+                sell(
+                    "traillimit",
+                    "DCE.c2601",
+                    exectype=o.StopTrailLimit,
+                    price=2000,
+                    plimit=1995,
+                    trailamount=10,
+                ),
+                buy("trail up", "DCE.a2601", exectype=o.StopTrail, trailamount=10),
+            ],
+            "10:34": note("held", lambda s: s.orders["stop"].info.held),
+            "10:36": [
+                note("trail moved", lambda s: s.orders["trail"].created.price),
+                note("percent moved", lambda s: s.orders["percent"].created.price),
+                note("limit moved", lambda s: s.orders["traillimit"].created.pricelimit),
+                note("stoplimit triggered", lambda s: s.orders["stoplimit"].triggered),
+            ],
+        },
+    )
+
+
+def test_market_order_is_a_limit_two_ticks_beyond_where_the_exchange_has_none(types: Play) -> None:
+    assert types.told("market SHFE") == STRAIGHT
+    (sent,) = types.sent("market SHFE")
+    assert sent[3:] == ("BUY", "OPEN", 2, 3003, "LIMIT IOC")
+    assert types.fills("market SHFE") == [(2, 3001)]
+
+
+def test_market_order_is_one_where_the_exchange_has_it(types: Play) -> None:
+    (sent,) = types.sent("market CZCE")
+    assert sent[3:] == ("SELL", "OPEN", 2, None, "ANY IOC")
+    assert types.fills("market CZCE") == [(-2, 13995)]
+
+
+def test_limit_order_rests_and_fills_at_its_own_price(types: Play) -> None:
+    assert types.told("limit") == STRAIGHT
+    (sent,) = types.sent("limit")
+    assert sent[3:] == ("BUY", "OPEN", 1, 2990, "LIMIT GFD")
+    assert types.fills("limit") == [(1, 2990)]
+    assert types.filled_at("limit") == "10:35:20"
+
+
+def test_stop_goes_off_on_the_tick_that_touches_it_and_not_at_the_end_of_the_bar(
+    types: Play,
+) -> None:
+    assert types.told("stop") == STRAIGHT
+    (sent,) = types.sent("stop")
+    assert sent[1] == "10:35:20"
+    assert sent[3:] == ("BUY", "OPEN", 1, 20065, "LIMIT IOC")  # asked 20,055, and two ticks of 5
+    assert types.fills("stop") == [(1, 20055)]
+    assert types.filled_at("stop") == "10:35:20"
+    assert types.orders["stop"].info.triggered == 20050
+
+
+def test_sell_stop_goes_off_at_or_below_its_price_which_need_not_be_on_the_grid(
+    types: Play,
+) -> None:
+    assert types.told("stop down") == STRAIGHT
+    assert types.fills("stop down") == [(-1, 21945)]
+
+
+def test_held_stop_is_accepted_at_once_and_says_where_it_stands(types: Play) -> None:
+    accepted = types.of("stop")[1]
+    assert (accepted.at, accepted.status) == ("10:33:10", A)
+    assert types.notes["held"] == "held here until the price reaches 20050"
+    assert types.orders["stop"].info.held == ""
+
+
+def test_stoplimit_rests_at_its_limit_once_it_went_off(types: Play) -> None:
+    assert types.told("stoplimit") == STRAIGHT
+    (sent,) = types.sent("stoplimit")
+    assert sent[1] == "10:35:20"
+    assert sent[3:] == ("BUY", "OPEN", 1, 5515, "LIMIT GFD")
+    assert types.fills("stoplimit") == [(1, 5515)]
+    assert types.filled_at("stoplimit") == "10:37:20"
+    assert types.notes["stoplimit triggered"] is True
+
+
+def test_trailing_stop_follows_by_an_amount(types: Play) -> None:
+    """8,320 less 20; 8,340 at the peak: 8,320; hit by 8,318, sold at the bid."""
+    assert types.told("trail") == STRAIGHT
+    assert types.notes["trail moved"] == 8320
+    (sent,) = types.sent("trail")
+    assert (sent.at, sent.kind) == ("10:36:20", "ANY IOC")
+    assert types.fills("trail") == [(-1, 8316)]
+
+
+def test_trailing_stop_follows_by_a_part_of_the_price(types: Play) -> None:
+    """1 % below 9,100 is 9,009: 9,010 does not hit it, 9,008 does."""
+    assert types.told("percent") == STRAIGHT
+    assert types.notes["percent moved"] == pytest.approx(9009)
+    assert types.sent("percent")[0].at == "10:37:20"
+    assert types.fills("percent") == [(-1, 9006)]
+
+
+def test_trailing_stop_of_a_buyer_follows_downwards(types: Play) -> None:
+    """4,000 and 10; 3,980 at the bottom: 3,990; hit by 3,990, bought at the ask."""
+    assert types.told("trail up") == STRAIGHT
+    assert types.fills("trail up") == [(1, 3991)]
+    assert types.filled_at("trail up") == "10:36:20"
+
+
+def test_trailing_stoplimit_keeps_its_limit_at_a_distance(types: Play) -> None:
+    """The limit lies 5 below the stop: 2,000 less 10 less 5, then 2,010 less 10 less 5."""
+    assert types.told("traillimit") == STRAIGHT
+    assert types.notes["limit moved"] == 1995
+    (sent,) = types.sent("traillimit")
+    assert sent[1] == "10:36:20"
+    assert sent[3:] == ("SELL", "OPEN", 1, 1995, "LIMIT GFD")
+    assert types.fills("traillimit") == [(-1, 1998)]
+
+
+def test_every_execution_bit_is_one_trade_of_the_account(types: Play) -> None:
+    for name, made in types.orders.items():
+        trades = [(t.volume, t.price) for t in types.trades if ref_of(t.order_id) == made.ref]
+        assert [(abs(size), price) for size, price in types.fills(name)] == trades
+
+
+def test_a_status_told_once_never_changes(types: Play) -> None:
+    """A predecessor handed out the order itself, and every earlier news read Completed."""
+    for news in types.news:
+        assert news.clone.getstatusname() == news.status
+        assert news.clone.executed.size == news.filled
+        assert news.clone.executed.remsize == news.left
+
+
+# ---- how long an order stands
+
+
+@pytest.fixture(scope="module")
+def validity(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """From five minutes before Tuesday's close into Tuesday's night, which is Wednesday's."""
+    spans = ("14:50", "15:00"), ("20:59", "21:06")
+    paths = {
+        "SHFE.rb2601": Prices(3000, {"21:03:20": 2980}),
+        "SHFE.cu2511": Prices(80000),
+        "SHFE.al2511": Prices(20000),
+        "SHFE.zn2511": Prices(22000),
+        "SHFE.hc2601": Prices(3300),
+        "SHFE.bu2511": Prices(3400),
+        "DCE.m2601": Prices(3000),
+        "DCE.y2601": Prices(8320, {"21:03:20": 8340}),
+        "DCE.p2601": Prices(9000),
+        "CZCE.SR601": Prices(5500),
+        "CZCE.TA601": Prices(4600),
+        "DCE.c2601": Prices(2000, {"14:59:20": 2001, "14:59:40": 2002}),
+    }
+    o = bt.Order
+    low = {"exectype": o.Limit}
+    return play(
+        market(tmp_path_factory.mktemp("validity"), paths, *spans),
+        {
+            "14:53": [
+                buy("none", "SHFE.rb2601", price=2985, **low),
+                buy("day", "SHFE.cu2511", price=79000, valid=o.DAY, **low),
+                buy("zero", "SHFE.al2511", price=19900, valid=0, **low),
+                buy("until 14:56", "SHFE.zn2511", price=21900, valid=moment("14:56"), **low),
+                buy("5 minutes", "SHFE.hc2601", price=3200, valid=timedelta(minutes=5), **low),
+                buy("until 21:04", "SHFE.bu2511", price=3300, valid=moment("21:04"), **low),
+                buy(
+                    "today",
+                    "DCE.m2601",
+                    price=2900,
+                    valid=date(2025, 9, 16),
+                    **low,
+                ),
+                buy("stop", "DCE.y2601", exectype=o.Stop, price=8340),
+                buy("day stop", "DCE.p2601", exectype=o.Stop, price=9100, valid=o.DAY),
+                buy("number", "CZCE.SR601", price=5400, **low, valid=bt.date2num(
+                    moment("14:57") - timedelta(hours=8)
+                )),
+                buy("to cancel", "CZCE.TA601", price=4500, **low),
+                buy("close", "DCE.c2601", exectype=o.Close),
+            ],
+            "21:02": [
+                note("alive", lambda s: s.orders["none"].getstatusname()),
+                cancel("to cancel"),
+            ],
+        },
+    )  # fmt: skip
+
+
+def test_order_without_an_end_stands_again_the_next_day(validity: Play) -> None:
+    """Exchanges end every order with the day; this one goes out again under the same reference."""
+    assert validity.told("none") == STRAIGHT
+    assert validity.notes["alive"] == A
+    first, second = validity.sent("none")
+    assert (first.at, second.at) == ("14:53:10", "21:00:00")
+    assert first[2:] == second[2:]
+    assert validity.fills("none") == [(1, 2985)]
+    assert validity.filled_at("none") == "21:03:20"
+
+
+@pytest.mark.parametrize("name", ["day", "zero", "today", "day stop"])
+def test_day_order_expires_with_the_trading_day(validity: Play, name: str) -> None:
+    assert validity.told(name) == [S, A, "Expired"]
+    assert validity.end(name).at in ("15:00:00", "20:59:00")
+    assert len(validity.sent(name)) == (name != "day stop")
+
+
+@pytest.mark.parametrize(
+    ("name", "at"), [("until 14:56", "14:56:00"), ("5 minutes", "14:58:10"), ("number", "14:57:00")]
+)
+def test_order_with_an_end_is_withdrawn_at_that_moment(validity: Play, name: str, at: str) -> None:
+    assert validity.told(name) == [S, A, "Expired"]
+    assert validity.end(name).at == at
+    assert [(ref, when) for ref, when in validity.wire.cancels if ref == validity.orders[name].ref]
+    assert len(validity.sent(name)) == 1
+
+
+def test_order_with_an_end_tomorrow_stands_again_and_then_expires(validity: Play) -> None:
+    assert validity.told("until 21:04") == [S, A, "Expired"]
+    assert [sent.at for sent in validity.sent("until 21:04")] == ["14:53:10", "21:00:00"]
+    assert validity.end("until 21:04").at == "21:04:00"
+
+
+def test_held_stop_lives_over_the_night_and_goes_off_there(validity: Play) -> None:
+    assert validity.told("stop") == STRAIGHT
+    assert [sent.at for sent in validity.sent("stop")] == ["21:03:20"]
+    assert validity.fills("stop") == [(1, 8342)]
+
+
+def test_order_of_yesterday_can_be_cancelled_today(validity: Play) -> None:
+    assert validity.told("to cancel") == [S, A, "Canceled"]
+    assert len(validity.sent("to cancel")) == 2
+    assert validity.end("to cancel").at == "21:02:10"
+
+
+def test_order_ended_by_the_day_waits_though_our_clock_is_a_moment_behind(tmp_path: Path) -> None:
+    """The exchange said that the day is over; the last tick said 14:59:50; it was sent at once."""
+    spans = ("14:57", "14:59:50"), ("20:59", "21:01")
+    result = play(
+        market(tmp_path, {"SHFE.rb2601": Prices(3000)}, *spans),
+        {"14:58": buy("low", "SHFE.rb2601", exectype=bt.Order.Limit, price=2985)},
+    )
+    assert [sent.at for sent in result.sent("low")] == ["14:58:10", "21:00:00"]
+    assert result.told("low") == [S, A]
+
+
+def test_close_order_trades_in_the_days_last_half_minute(validity: Play) -> None:
+    assert validity.told("close") == STRAIGHT
+    assert [sent.at for sent in validity.sent("close")] == ["14:59:30"]
+    assert validity.fills("close") == [(1, 2002)]
+
+
+# ---- while the market is closed
+
+
+def test_market_order_of_a_stretchs_last_bar_waits_for_the_opening(tmp_path: Path) -> None:
+    """The exchange refuses what comes in a break; bars of 10:15, 11:30 and 15:00 come in it."""
+    spans = (
+        ("10:13", "10:15:10"),
+        ("10:30", "10:31:10"),
+        ("11:28:50", "11:30:10"),
+        ("13:30", "13:31:10"),
+        ("14:58:50", "15:00:10"),
+        ("20:59", "21:01:10"),
+    )
+    paths = {"SHFE.rb2601": Prices(3000, {"13:30": 3010}), "DCE.m2601": Prices(3000)}
+    held = note("held", lambda s: s.orders["10:15"].info.held)
+    result = play(
+        market(tmp_path, paths, *spans),
+        {
+            "10:15": [buy("10:15", "SHFE.rb2601", 2), held],
+            "11:30": buy("11:30", "SHFE.rb2601"),
+            "15:00": [
+                sell("15:00", "SHFE.rb2601", 3),
+                buy("limit", "DCE.m2601", exectype=bt.Order.Limit, price=3005),
+            ],
+        },
+    )
+    assert "closed" in result.notes["held"]
+    opened = {"10:15": "10:30:00", "11:30": "13:30:00", "15:00": "21:00:00", "limit": "21:00:00"}
+    for name, at in opened.items():
+        assert result.told(name) == STRAIGHT
+        assert [sent.at for sent in result.sent(name)] == [at] * len(result.sent(name))
+        assert result.filled_at(name) == at
+    assert result.fills("11:30") == [(1, 3011)]
+    assert result.legs("15:00") == [("SELL", "CLOSE", 3)]  # bought on Tuesday, sold on Wednesday
+    assert result.held("SHFE.rb2601") == (0, 0, 0, 0)
+
+
+def test_order_for_a_closed_market_can_be_cancelled_and_never_left(tmp_path: Path) -> None:
+    spans = ("10:13", "10:15:10"), ("10:30", "10:31")
+    result = play(
+        market(tmp_path, {"SHFE.rb2601": Prices(3000)}, *spans),
+        {"10:15": [buy("held", "SHFE.rb2601"), cancel("held")]},
+    )
+    assert result.told("held") == [S, A, "Canceled"]
+    assert result.wire.log == []

@@ -1,0 +1,234 @@
+"""From a call of `buy` or `sell` to an order at the desk: checked, built, staged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import backtrader as bt
+
+from .contracts import check_limits, split_symbol
+from .desk import OrderDesk
+from .errors import BadPrice, InvalidOrder
+from .execution import finish
+from .feed import TqData
+from .lines import days_of
+from .model import Direction, Instrument, Offset
+from .ordering import Asked, known_options, read_ticket
+from .tickets import Kind, Ticket
+
+if TYPE_CHECKING:
+    from .store import TqStore
+
+__all__ = ["OrderEntry", "blank_order"]
+
+logger = logging.getLogger(__name__)
+
+NAMES = {"size": "volume", "price": "price", "plimit": "limit", "valid": "expires_ns",
+         "trailamount": "trail_amount", "trailpercent": "trail_percent"}  # fmt: skip
+
+
+class OrderEntry:
+    """Writes the orders of one broker. `policy`, `execution`: of orders that say nothing of it."""
+
+    def __init__(
+        self,
+        broker: Any,
+        store: TqStore,
+        desk: OrderDesk,
+        notify: Callable[[bt.Order], None],
+        policy: str,
+        execution: str,
+    ) -> None:
+        self._broker, self._store, self._desk = broker, store, desk
+        self._notify, self._policy, self._execution = notify, policy, execution
+        self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
+        self.halted = ""  # why no new order is taken
+
+    # ---- new orders
+
+    def enter(
+        self,
+        kind: type[bt.Order],
+        owner: Any,
+        data: TqData,
+        size: Any,
+        options: dict[str, Any],
+        offset: Offset | None = None,
+        contract: str = "",
+    ) -> bt.Order:
+        """Check an order and take it; it leaves with the next wait.
+
+        contract: of the order, if it is not the one that the feed follows now. Raises `OrderError`.
+        """
+        contract = contract or data.contract
+        direction = Direction.BUY if kind is bt.order.BuyOrder else Direction.SELL
+        ticket = self._ticket(direction, data, contract, size, options, offset)
+        order = _order(kind, owner, data, ticket, options)
+        self._dress(order, contract)
+        refusal = self._refusal(data) or _beyond_limits(self._store.floor.terms(contract), ticket)
+        if refusal:
+            return self.reject(order, refusal)
+        if offset is not None or ticket.is_stop:
+            self._desk.blotter.check(ticket)
+        return self._stage(order, replace(ticket, key=self._store.key_of(order.ref)))
+
+    def feed_of(self, symbol: str) -> TqData:
+        """The feed on which orders of `symbol` are written.
+
+        Raises `InvalidOrder` when none follows it, or a main contract of its product.
+        """
+        feeds = self._store.datas
+        for data in feeds:
+            if symbol in (data.symbol, data.contract):
+                return data
+        for data in feeds:  # what a main contract has followed before
+            if data.is_main and _product(symbol) == _product(data.contract):
+                return data
+        raise InvalidOrder(f"no feed follows {symbol}; add store.getdata({symbol!r}) to Cerebro")
+
+    def reject(self, order: bt.Order, reason: str) -> bt.Order:
+        """End an order before it was taken."""
+        order.submit(self._broker)
+        finish(order, bt.Order.Rejected, reason, self._store.floor.now_ns)
+        logger.warning("order %s rejected: %s", order.ref, reason)
+        self._notify(order)
+        return order
+
+    def _stage(self, order: bt.Order, ticket: Ticket) -> bt.Order:
+        """Keep an order until its bracket is complete, as Backtrader's own broker does."""
+        parent = order.ref if order.parent is None else order.parent.ref
+        is_child = order.parent is not None
+        if is_child and parent not in self._staged and not order.parent.alive():
+            return self.reject(order, f"its parent, order {parent}, has ended")
+        family = self._staged.setdefault(parent, [])
+        family.append((order, ticket))
+        if order.transmit:
+            del self._staged[parent]
+            self._desk.submit(family)
+        return order
+
+    def unstage(self, order: bt.Order) -> bool:
+        """Give up an order that was not transmitted, and its children; False if there is none."""
+        family = self._staged.pop(order.ref, None)
+        for staged, _ in family or ():
+            self.reject(staged, "cancelled before it was transmitted")
+        return family is not None
+
+    def _refusal(self, data: TqData) -> str:
+        """Why the moment forbids the order; empty when it does not."""
+        if self.halted:
+            return self.halted
+        if self._store.floor.is_down:
+            return "the trading connection is lost: nothing was sent"
+        if data.history_phase:
+            return f"{data.symbol} still delivers history: nothing is sent on old prices"
+        return ""
+
+    # ---- tickets
+
+    def _ticket(
+        self,
+        direction: Direction,
+        data: TqData,
+        contract: str,
+        size: Any,
+        options: dict[str, Any],
+        offset: Offset | None,
+    ) -> Ticket:
+        parent, floor = options.get("parent"), self._store.floor
+        asked = Asked(
+            key=self._store.key_of(0),
+            feed=data.symbol,
+            policy=self._policy,
+            now_ns=floor.now_ns,
+            sessions=floor.sessions(contract),
+            offset=offset,
+            oco=self._desk.key_of(options.get("oco")),
+            parent="" if parent is None else self._key_of(parent),
+            execution=self._execution,
+        )
+        return read_ticket(floor.terms(contract), direction, size, options, asked)
+
+    def _key_of(self, order: bt.Order) -> str:
+        return self._desk.key_of(order) or self._store.key_of(order.ref)
+
+    def changes(self, order: bt.Order, asked: dict[str, Any]) -> dict[str, Any]:
+        """Backtrader's words for what changes, checked, in those of a ticket."""
+        unknown = sorted(asked.keys() - NAMES.keys())
+        if unknown:
+            raise InvalidOrder(f"{unknown[0]} cannot be changed; expected {', '.join(NAMES)}")
+        now = {
+            "size": abs(order.created.size), "exectype": order.exectype,
+            "price": order.price, "plimit": order.pricelimit,
+            "trailamount": order.trailamount, "trailpercent": order.trailpercent,
+        }  # fmt: skip
+        direction, options = Direction.BUY if order.isbuy() else Direction.SELL, now | asked
+        contract = str(order.info.get("contract") or order.data.contract)
+        size = options.pop("size")
+        ticket = self._ticket(direction, order.data, contract, size, options, None)
+        return {NAMES[name]: getattr(ticket, NAMES[name]) for name in asked}
+
+    # ---- Backtrader's orders
+
+    def restored(self, data: TqData, ticket: Ticket) -> bt.Order:
+        """The Backtrader order of a ticket that was not written by a call of this run."""
+        order = blank_order(
+            data,
+            ticket.direction,
+            ticket.volume,
+            ticket.price or ticket.limit or 1.0,  # a trailing stop needs some; its own is set later
+            pricelimit=ticket.limit,
+            exectype=getattr(bt.Order, ticket.kind.value),
+            valid=days_of(ticket.expires_ns) if ticket.expires_ns else None,
+            tradeid=ticket.tradeid,
+        )
+        order.p.price = order.created.price = ticket.price
+        self._dress(order, ticket.symbol)
+        return order
+
+    def _dress(self, order: bt.Order, contract: str) -> None:
+        order.broker = self._broker
+        order.addcomminfo(self._broker.terms_of(contract, order.data))
+        if contract != order.data.contract:
+            order.addinfo(contract=contract)
+
+
+def blank_order(
+    data: Any, direction: Direction, volume: int, price: float | None, **options: Any
+) -> bt.Order:
+    """A Backtrader order that needs no bar of its feed."""
+    kind = bt.order.BuyOrder if direction is Direction.BUY else bt.order.SellOrder
+    order = kind(owner=None, data=data, size=volume, price=price, simulated=True, **options)
+    order.p.simulated = False  # Cerebro tells strategies nothing of simulated orders
+    return order
+
+
+def _beyond_limits(terms: Instrument, ticket: Ticket) -> str:
+    """Why today's limits forbid a limit order; empty where they do not, or are not known."""
+    try:
+        if ticket.kind is Kind.LIMIT and ticket.price is not None:
+            check_limits(terms, ticket.price)
+    except BadPrice as error:
+        return str(error)
+    return ""
+
+
+def _order(
+    kind: type[bt.Order], owner: Any, data: TqData, ticket: Ticket, options: dict[str, Any]
+) -> bt.Order:
+    """A Backtrader order; options that are none of its parameters become its `info`."""
+    known = known_options(kind, options)
+    valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
+    order = kind(owner=owner, data=data, size=ticket.volume, **known | {"valid": valid})
+    extra = {name: value for name, value in options.items() if name not in known}
+    order.addinfo(**{name: value for name, value in extra.items() if name != "plimit"})
+    return order
+
+
+def _product(symbol: str) -> str:
+    """Exchange and letters of a contract: "SHFE.cu2511" is "SHFE.cu"."""
+    exchange_id, contract = split_symbol(symbol)
+    return f"{exchange_id}.{contract.rstrip('0123456789')}"
