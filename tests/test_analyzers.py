@@ -22,7 +22,7 @@ BEIJING_OFFSET = timedelta(hours=8)
 BACKTRADERS = ("TradeAnalyzer", "TimeReturn", "Transactions", "PyFolio", "DrawDown")
 
 
-class Bars(bt.feed.DataBase):
+class DatedBars(bt.feed.DataBase):
     """Flat bars: (end in Beijing time, trading day, price)."""
 
     lines: Any = ("trading_day",)
@@ -93,14 +93,14 @@ def add(cerebro: bt.Cerebro, **options: Any) -> None:
         cerebro.addanalyzer(getattr(bt.analyzers, name), _name=name, **daily)
 
 
-def bars(*rows: tuple[str, date, float]) -> Bars:
+def bars(*rows: tuple[str, date, float]) -> DatedBars:
     """Bars at Beijing times such as "04-12 21:01"."""
-    made: Any = Bars
-    feed: Bars = made(rows=[(datetime.fromisoformat(f"2019-{t}"), d, p) for t, d, p in rows])
+    made: Any = DatedBars
+    feed: DatedBars = made(rows=[(datetime.fromisoformat(f"2019-{t}"), d, p) for t, d, p in rows])
     return feed
 
 
-def weekend() -> Bars:
+def weekend() -> DatedBars:
     """Friday's day session and night, and Monday's day session."""
     return bars(
         ("04-12 14:58", FRIDAY, 100.0),

@@ -52,7 +52,7 @@ def instrument(symbol: str = "SHFE.cu1905", **changed: Any) -> Instrument:
     return instrument_from(quote | changed)
 
 
-class Bars(bt.feed.DataBase):
+class FlatBars(bt.feed.DataBase):
     """Flat bars: (trading day, price), a minute each."""
 
     lines: Any = ("trading_day",)
@@ -101,7 +101,11 @@ Fill = tuple[float, float, float, float]
 
 
 def backtest(
-    terms: TqCommInfo, feed: Bars, sizes: Sequence[int], cash: float = 10_000_000.0, **broker: Any
+    terms: TqCommInfo,
+    feed: FlatBars,
+    sizes: Sequence[int],
+    cash: float = 10_000_000.0,
+    **broker: Any,
 ) -> tuple[list[Fill], list[tuple[float, float]]]:
     """Fills (lots closed, their fee, lots opened, their fee), and (cash, value) of each bar."""
     fills: list[Fill] = []
@@ -115,9 +119,9 @@ def backtest(
     return fills, seen
 
 
-def feed_of(*days: tuple[int, int], price: float = 50_000.0) -> Bars:
-    """Bars of (trading day, how many)."""
-    return Bars(rows=[(day, price) for day, count in days for _ in range(count)])
+def feed_of(*days: tuple[int, int], price: float = 50_000.0) -> FlatBars:
+    """FlatBars of (trading day, how many)."""
+    return FlatBars(rows=[(day, price) for day, count in days for _ in range(count)])
 
 
 # ---- terms
@@ -155,10 +159,10 @@ def test_a_fee_not_given_is_that_of_opening_and_today_that_of_closing() -> None:
 
 
 def test_half_a_cent_is_charged_as_one() -> None:
-    """2 x 11.6925 = 23.385 and 2.675 lie below themselves in binary."""
+    """2 x 11.6925 = 23.385; 1.005 lies below itself in binary."""
     assert TqCommInfo(commission=11.6925).open_fee(2, 1.0) == 23.39
-    assert TqCommInfo(commission=2.675).open_fee(1, 1.0) == 2.68
-    assert TqCommInfo(commission=2.674).open_fee(1, 1.0) == 2.67
+    assert TqCommInfo(commission=1.005).open_fee(1, 1.0) == 1.01
+    assert TqCommInfo(commission=1.004).open_fee(1, 1.0) == 1.0
 
 
 def test_two_kinds_of_lots_are_two_fills_on_shfe_and_one_elsewhere() -> None:
@@ -187,7 +191,7 @@ def test_data_without_trading_days_raises() -> None:
 # ---- in Backtrader's own broker
 
 FEES = {"mult": 5, "margin": 1000.0, "commission": 2.0, "close": 3.0, "close_today": 7.0}
-# Bars 1-4 are the first day, 5-9 the second: two history lots, three of today, then four closed.
+# FlatBars 1-4 are the first day, 5-9 the second: two history lots, three of today, then four closed.
 STORY = (2, 0, 0, 0, 3, -4, -1)
 
 
@@ -287,7 +291,7 @@ def test_terms_travel_to_the_processes_of_an_optimization() -> None:
 
 def test_an_opening_that_lacks_money_leaves_the_lots_as_they_are() -> None:
     """Backtrader books the closing part alone, when a gap has eaten the money of the rest."""
-    feed = Bars(rows=[(FIRST, price) for price in (100.0, 100.0, 100.0, *[2000.0] * 4)])
+    feed = FlatBars(rows=[(FIRST, price) for price in (100.0, 100.0, 100.0, *[2000.0] * 4)])
     terms = TqCommInfo(data=feed, **(FEES | {"mult": 1.0}))
     fills, _ = backtest(terms, feed, (-2, 0, 7, -1, 1), cash=8000.0)
     assert fills == [(0, 0, -2, 4), (2, 14, 0, 0), (0, 0, -1, 2), (1, 7, 0, 0)]
@@ -325,7 +329,7 @@ def test_every_fee_is_the_exchanges_own(steps: list[tuple[int, bool]], splits: b
     for _, turns in steps:
         day += turns
         days.append(day)
-    feed = Bars(rows=[(each, 50_000.0) for each in [*days, days[-1]]])
+    feed = FlatBars(rows=[(each, 50_000.0) for each in [*days, days[-1]]])
     fees = {"commission": 11.6925, "close_today": 23.3855}
     terms = TqCommInfo(exchange_id="SHFE" if splits else "DCE", mult=5, data=feed, **fees)
     targets = [target for target, _ in steps]

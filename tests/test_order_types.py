@@ -42,7 +42,7 @@ Act = Callable[["Trader"], Any]
 class Prices:
     """Prices of one contract: `price` at first, another one from each moment of `moves` on.
 
-    lots: on the first level of either side, two price ticks farther come as many again.
+    lots: on the first level of either side; `deep` lots lie three price ticks farther.
     """
 
     price: float
@@ -71,7 +71,7 @@ def _written(
     for now in _moments(spans, step_s):
         price = next((p for at, p in reversed(moves) if at <= now), path.price)
         bids = (price - tick, path.lots, price + tick, path.lots)
-        deeper = (price - 3 * tick, path.deep, price + 3 * tick, path.deep)
+        deeper = (price - 4 * tick, path.deep, price + 4 * tick, path.deep)
         limits = (round(path.price * 1.06 / tick) * tick, round(path.price * 0.94 / tick) * tick)
         numbers = (price, len(rows), 1000, *bids, *deeper, *limits)
         rows.append(f"{now:%Y-%m-%d %H:%M:%S.%f}," + ",".join(f"{n:.10g}" for n in numbers))
@@ -655,3 +655,539 @@ def test_order_for_a_closed_market_can_be_cancelled_and_never_left(tmp_path: Pat
     )
     assert result.told("held") == [S, A, "Canceled"]
     assert result.wire.log == []
+
+
+# ---- fill what you can, or nothing
+
+
+@pytest.fixture(scope="module")
+def instructions(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """Three lots on the first level, three more three price ticks behind it."""
+    few = {"lots": 3, "deep": 3}
+    paths = {
+        "SHFE.cu2511": Prices(80000, **few),
+        "SHFE.al2511": Prices(20000, **few),
+        "SHFE.zn2511": Prices(22000, **few),
+        "SHFE.hc2601": Prices(3300, **few),
+        "CFFEX.IF2510": Prices(4500, **few),
+        "CFFEX.IH2510": Prices(2900, **few),
+        "CFFEX.IC2510": Prices(7000, {"10:34:20": 7001}, **few),
+        "DCE.m2601": Prices(3000, **few),
+        "DCE.y2601": Prices(8320, **few),
+    }
+    limit = {"exectype": bt.Order.Limit}
+    return play(
+        market(tmp_path_factory.mktemp("instructions"), paths, ("10:31", "10:36")),
+        {
+            "10:33": [
+                buy("FAK", "SHFE.cu2511", 5, price=80010, advanced="FAK", **limit),
+                buy("FOK too large", "SHFE.al2511", 5, price=20005, advanced="FOK", **limit),
+                buy("FOK", "SHFE.zn2511", 5, price=22020, advanced="FOK", **limit),
+                sell("FAK far", "SHFE.hc2601", 5, price=3400, advanced="FAK", **limit),
+                buy("BEST", "CFFEX.IF2510", 5, price_type="BEST"),
+                sell("FIVELEVEL", "CFFEX.IH2510", 5, price_type="FIVELEVEL"),
+                buy("market", "CFFEX.IC2510", 5),
+                buy("market FOK", "DCE.m2601", 7, advanced="FOK"),
+                sell("market FAK", "DCE.y2601", 7, advanced="FAK"),
+            ],
+        },
+        policy="net",
+    )
+
+
+def test_fak_takes_what_is_there_and_the_rest_is_cancelled(instructions: Play) -> None:
+    assert instructions.told("FAK") == [S, A, P, "Canceled"]
+    assert instructions.fills("FAK") == [(3, 80010)]
+    assert [sent.kind for sent in instructions.sent("FAK")] == ["LIMIT IOC"]
+    assert instructions.end("FAK").left == 2
+
+
+def test_fak_out_of_reach_is_cancelled_whole(instructions: Play) -> None:
+    assert instructions.told("FAK far") == [S, A, "Canceled"]
+    assert instructions.fills("FAK far") == []
+
+
+def test_fok_fills_wholly_or_not_at_all(instructions: Play) -> None:
+    assert instructions.told("FOK too large") == [S, A, "Canceled"]
+    assert [sent.kind for sent in instructions.sent("FOK")] == ["LIMIT IOC ALL"]
+    assert instructions.told("FOK") == [S, A, P, C]
+    assert instructions.fills("FOK") == [(3, 22005), (2, 22020)]
+
+
+def test_best_takes_the_first_level_only(instructions: Play) -> None:
+    (sent,) = instructions.sent("BEST")
+    assert sent[3:] == ("BUY", "OPEN", 5, None, "BEST IOC")
+    assert instructions.told("BEST") == [S, A, P, "Canceled"]
+    assert instructions.fills("BEST") == [(3, 4500.2)]
+
+
+def test_fivelevel_takes_five_levels(instructions: Play) -> None:
+    assert [sent.kind for sent in instructions.sent("FIVELEVEL")] == ["FIVELEVEL IOC"]
+    assert instructions.told("FIVELEVEL") == [S, A, P, C]
+    assert instructions.fills("FIVELEVEL") == [(-3, 2899.8), (-2, pytest.approx(2899.2))]
+
+
+def test_market_order_follows_the_price_until_it_is_filled(instructions: Play) -> None:
+    """Two ticks beyond the first level: what the book lacks is sent again with the next tick."""
+    assert instructions.told("market") == [S, A, P, C]
+    assert [(sent.volume, sent.kind) for sent in instructions.sent("market")] == [
+        (5, "LIMIT IOC"),
+        (2, "LIMIT IOC"),
+    ]
+    assert instructions.fills("market") == [(3, 7000.2), (2, 7000.2)]
+
+
+def test_market_order_as_fok_or_fak_ends_as_the_exchange_says(instructions: Play) -> None:
+    assert instructions.told("market FOK") == [S, A, "Canceled"]
+    assert [sent.kind for sent in instructions.sent("market FOK")] == ["ANY IOC ALL"]
+    assert instructions.told("market FAK") == [S, A, P, P, "Canceled"]
+    assert instructions.fills("market FAK") == [(-3, 8318), (-3, 8312)]
+
+
+# ---- one cancels the other
+
+
+def test_oco_group_keeps_one_fill(tmp_path: Path) -> None:
+    """A pair of a limit and a stop, a pair of stops, three limits, and a cancelled leader."""
+    paths = {
+        "SHFE.rb2601": Prices(3000, {"10:34:20": 2989}),
+        "SHFE.hc2601": Prices(3300, {"10:34:20": 3321}),
+        "DCE.m2601": Prices(3000, {"10:34:20": 2980}),
+        "DCE.y2601": Prices(8320),
+    }
+    o = bt.Order
+
+    def with_oco(name: str, leader: str, act: Callable[..., Act], *args: Any, **options: Any) -> Act:
+        return lambda s: act(name, *args, oco=s.orders[leader], **options)(s)
+
+    limit = {"exectype": o.Limit}
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:37")),
+        {
+            "10:33": [
+                buy("low", "SHFE.rb2601", price=2990, **limit),
+                with_oco("high", "low", buy, "SHFE.rb2601", exectype=o.Stop, price=3020),
+                buy("up", "SHFE.hc2601", exectype=o.Stop, price=3320),
+                with_oco("down", "up", sell, "SHFE.hc2601", exectype=o.Stop, price=3280),
+                buy("one", "DCE.m2601", price=2970, **limit),
+                with_oco("two", "one", buy, "DCE.m2601", price=2981, **limit),
+                with_oco("three", "two", buy, "DCE.m2601", price=2960, **limit),
+                buy("leader", "DCE.y2601", price=8300, **limit),
+                with_oco("follower", "leader", sell, "DCE.y2601", price=8340, **limit),
+            ],
+            "10:34": cancel("leader"),
+        },
+    )
+    for name in ("low", "up", "two"):
+        assert result.told(name) == STRAIGHT, name
+    for name in ("high", "down", "one", "three", "leader", "follower"):
+        assert result.told(name) == [S, A, "Canceled"], name
+    assert "has traded" in result.orders["high"].info.reason
+    assert [result.broker.get_account_position(symbol).net for symbol in paths] == [1, 1, 1, 0]
+
+
+# ---- brackets
+
+
+@pytest.fixture(scope="module")
+def brackets(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    up, down = {"10:35:20": 1.0}, {"10:35:20": -1.0}
+
+    def after(price: float, by: float, then: Mapping[str, float]) -> Prices:
+        return Prices(price, {at: price + sign * by for at, sign in then.items()})
+
+    paths = {
+        "SHFE.rb2601": after(3000, 30, up),  # long: the limit fills
+        "SHFE.hc2601": after(3300, 30, down),  # long: the stop is hit
+        "SHFE.al2511": after(20000, 100, up),  # short: the stop is hit
+        "DCE.m2601": after(3000, 30, down),  # short: the limit fills
+        "DCE.y2601": after(8320, 40, down),  # parent at market, without a limit
+        "DCE.p2601": Prices(9000),  # parent cancelled
+        "DCE.c2601": after(2000, 21, up),  # by hand with transmit=False
+        "CZCE.SR601": Prices(5500),  # a child cancelled
+        "CZCE.CF601": Prices(14000, {"10:34:20": 13960, "10:35:20": 14000}),  # parent rests first
+        "CFFEX.IF2510": after(4500, 10, up),  # trailing stop as a child
+    }
+    o = bt.Order
+
+    def by_hand(s: Trader) -> None:
+        data = s.by["DCE.c2601"]
+        parent = s.buy(data=data, size=3, transmit=False)
+        s.notes["before"] = len(s.play.wire.sent), parent.getstatusname()
+        stop = s.sell(
+            data=data, size=3, exectype=o.Stop, price=1990, parent=parent, transmit=False
+        )
+        limit = s.sell(data=data, size=3, exectype=o.Limit, price=2020, parent=parent)
+        s.orders.update({"hand": parent, "hand stop": stop, "hand limit": limit})
+
+    return play(
+        market(tmp_path_factory.mktemp("brackets"), paths, ("10:31", "10:38")),
+        {
+            "10:33": [
+                bracket("buy_bracket", "a a/stop a/limit", "SHFE.rb2601", size=2,
+                        price=3001, stopprice=2980, limitprice=3029),
+                bracket("buy_bracket", "b b/stop b/limit", "SHFE.hc2601", size=2,
+                        price=3301, stopprice=3280, limitprice=3340),
+                bracket("sell_bracket", "c c/stop c/limit", "SHFE.al2511", size=2,
+                        price=19995, stopprice=20080, limitprice=19800),
+                bracket("sell_bracket", "d d/stop d/limit", "DCE.m2601", size=2,
+                        price=2999, stopprice=3030, limitprice=2971),
+                bracket("buy_bracket", "e e/stop e/limit", "DCE.y2601", size=2,
+                        exectype=o.Market, stopprice=8290, limitexec=None),
+                bracket("buy_bracket", "f f/stop f/limit", "DCE.p2601", size=2,
+                        price=8900, stopprice=8800, limitprice=9100),
+                by_hand,
+                bracket("buy_bracket", "h h/stop h/limit", "CZCE.SR601", size=2,
+                        price=5501, stopprice=5400, limitprice=5600),
+                bracket("buy_bracket", "i i/stop i/limit", "CZCE.CF601", size=2,
+                        price=13970, stopprice=13800, limitprice=13990),
+                bracket("buy_bracket", "j j/stop j/limit", "CFFEX.IF2510", size=2,
+                        exectype=o.Market, limitexec=None, stopexec=o.StopTrail,
+                        stopargs={"trailamount": 8.0}),
+            ],
+            "10:34": [
+                cancel("f"),
+                note("waits", lambda s: s.orders["i/stop"].info.held),
+                cancel("h/limit"),
+                note("trail", lambda s: s.orders["j/stop"].created.price),
+            ],
+            "10:37": note("trail up", lambda s: s.orders["j/stop"].created.price),
+        },
+    )  # fmt: skip
+
+
+def test_bracket_limit_fills_and_the_stop_is_cancelled(brackets: Play) -> None:
+    assert brackets.told("a") == STRAIGHT
+    assert brackets.told("a/limit") == STRAIGHT
+    assert brackets.told("a/stop") == [S, A, "Canceled"]
+    assert brackets.fills("a/limit") == [(-2, 3029)]
+    assert brackets.legs("a/limit") == [("SELL", "CLOSETODAY", 2)]
+    assert brackets.sent("a/stop") == []
+    assert brackets.held("SHFE.rb2601") == (0, 0, 0, 0)
+
+
+def test_bracket_stop_is_hit_and_sent_only_when_the_limit_is_gone(brackets: Play) -> None:
+    """Both close the same lots: the exchange would refuse the stop while the limit rests."""
+    assert brackets.told("b/stop") == STRAIGHT
+    assert brackets.told("b/limit") == [S, A, "Canceled"]
+    stop, limit = brackets.orders["b/stop"].ref, brackets.orders["b/limit"].ref
+    log = [entry for entry in brackets.wire.log if entry[1] in (stop, limit)]
+    assert log == [("order", limit), ("cancel", limit), ("order", stop)]
+    assert brackets.fills("b/stop") == [(-2, 3269)]
+    assert brackets.filled_at("b/stop") == "10:35:20"
+    assert brackets.held("SHFE.hc2601") == (0, 0, 0, 0)
+
+
+def test_bracket_of_a_short_position(brackets: Play) -> None:
+    assert brackets.told("c/stop") == STRAIGHT
+    assert brackets.fills("c/stop") == [(2, 20105)]
+    assert brackets.told("c/limit") == [S, A, "Canceled"]
+    assert brackets.told("d/limit") == STRAIGHT
+    assert brackets.fills("d/limit") == [(2, 2971)]
+    assert brackets.told("d/stop") == [S, A, "Canceled"]
+
+
+def test_bracket_with_a_stop_only_and_a_market_parent(brackets: Play) -> None:
+    assert brackets.told("e") == STRAIGHT
+    assert brackets.told("e/stop") == STRAIGHT
+    assert brackets.fills("e/stop") == [(-2, 8278)]
+    assert "e/limit" not in brackets.orders
+
+
+def test_bracket_whose_parent_is_cancelled_ends_whole(brackets: Play) -> None:
+    for name in ("f", "f/stop", "f/limit"):
+        assert brackets.told(name) == [S, A, "Canceled"]
+    assert brackets.sent("f/stop") + brackets.sent("f/limit") == []
+
+
+def test_bracket_by_hand_leaves_with_the_order_that_transmits(brackets: Play) -> None:
+    assert brackets.notes["before"][1] == "Created"
+    assert brackets.told("hand") == STRAIGHT
+    assert brackets.told("hand limit") == STRAIGHT
+    assert brackets.fills("hand limit") == [(-3, 2020)]
+    assert brackets.told("hand stop") == [S, A, "Canceled"]
+
+
+def test_bracket_child_that_is_cancelled_takes_the_other_with_it(brackets: Play) -> None:
+    """As Backtrader's own broker does; the position stays."""
+    assert brackets.told("h") == STRAIGHT
+    assert brackets.told("h/limit") == [S, A, "Canceled"]
+    assert brackets.told("h/stop") == [S, A, "Canceled"]
+    assert brackets.held("CZCE.SR601") == (2, 0, 0, 0)
+
+
+def test_bracket_children_wait_until_their_parent_has_filled(brackets: Play) -> None:
+    assert "has filled" in brackets.notes["waits"]
+    assert brackets.told("i") == STRAIGHT
+    assert brackets.fills("i") == [(2, 13970)]
+    assert brackets.filled_at("i") == "10:34:20"
+    assert [sent.at for sent in brackets.sent("i/limit")] == ["10:34:20"]
+    assert brackets.told("i/limit") == STRAIGHT
+
+
+def test_bracket_with_a_trailing_stop_trails_from_the_parents_fill_on(brackets: Play) -> None:
+    assert brackets.told("j") == STRAIGHT
+    assert brackets.told("j/stop") == [S, A]
+    assert (brackets.notes["trail"], brackets.notes["trail up"]) == (4492, 4502)
+
+
+# ---- changed in flight
+
+
+def test_modify_keeps_the_order_and_changes_what_stands(tmp_path: Path) -> None:
+    few = {"lots": 3, "deep": 3}
+    paths = {
+        "SHFE.rb2601": Prices(3000),
+        "SHFE.hc2601": Prices(3300, {"10:35:20": 3311}),
+        "DCE.m2601": Prices(3000, {"10:33:20": 3002}, **few),
+        "DCE.y2601": Prices(8320),
+        "CZCE.SR601": Prices(5500),
+        "DCE.p2601": Prices(9000),
+    }
+    o = bt.Order
+    limit = {"exectype": o.Limit}
+
+    def too_small(s: Trader) -> None:
+        with pytest.raises(ValueError, match="has filled 3 lots") as caught:
+            s.broker.modify(s.orders["part"], size=2)
+        s.notes["too small"] = str(caught.value)
+
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:38")),
+        {
+            "10:33": [
+                buy("price", "SHFE.rb2601", 2, price=2990, **limit),
+                buy("stop", "SHFE.hc2601", exectype=o.Stop, price=3400),
+                buy("part", "DCE.m2601", 5, price=3001, **limit),
+                buy("size", "DCE.y2601", 5, price=8300, **limit),
+                sell("valid", "CZCE.SR601", price=5600, **limit),
+                sell("trail", "DCE.p2601", exectype=o.StopTrail, trailamount=50),
+            ],
+            "10:34": [
+                too_small,
+                modify("price", price=3001),
+                modify("stop", price=3310),
+                modify("size", size=2, price=8310),
+                modify("valid", valid=moment("10:36")),
+                modify("trail", trailamount=100),
+                note("mid", lambda s: [len(s.play.wire.sent)]),
+            ],
+            "10:35": [
+                modify("part", size=4, price=3000),
+                note("size", lambda s: (s.orders["size"].created.size, s.orders["size"].price)),
+                note("trail", lambda s: s.orders["trail"].created.price),
+            ],
+        },
+    )
+    assert result.fills("price") == [(2, 3001)]
+    assert [(sent.price, sent.volume) for sent in result.sent("price")] == [(2990, 2), (3001, 2)]
+    first, again = (result.orders["price"].ref,) * 2
+    log = [entry for entry in result.wire.log if entry[1] == first]
+    assert log == [("order", first), ("cancel", first), ("order", again)]
+    assert result.told("price")[-1] == C
+    assert "Canceled" not in result.told("price")
+
+    assert result.fills("stop") == [(1, 3312)]
+    assert [sent.at for sent in result.sent("stop")] == ["10:35:20"]
+
+    assert result.fills("part") == [(3, 3001)]  # 3,000 is not reached again
+    assert [sent.volume for sent in result.sent("part")] == [5, 1]
+    assert result.orders["part"].executed.remsize == 1
+    assert result.end("part").status in (A, P)
+
+    assert [(sent.price, sent.volume) for sent in result.sent("size")] == [(8300, 5), (8310, 2)]
+    assert result.notes["size"][0] == 2
+    assert result.told("valid")[-1] == "Expired"
+    assert result.end("valid").at == "10:36:00"
+    assert result.notes["trail"] == 8900
+    assert result.sent("trail") == []
+
+
+# ---- which lots are closed
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """Two lots of Tuesday and three of Wednesday's night are held long; then a sale."""
+    spans = ("14:57", "15:00"), ("21:00", "21:06")
+    names = ("net", "lock", "history first", "together", "close", "over", "lock all")
+    symbols = dict(zip(names, TICKS, strict=False))
+    wants = {
+        "net": (4, {"policy": "net"}),
+        "lock": (4, {"policy": "lock"}),
+        "history first": (4, {"policy": "close_history_first"}),
+        "together": (3, {"policy": "昨开"}),
+        "close": (5, {}),
+        "over": (7, {}),
+        "lock all": (1, {"policy": "开"}),
+    }
+    exchange = market(
+        tmp_path_factory.mktemp("policies"), {s: Prices(3000) for s in symbols.values()}, *spans
+    )
+    return play(
+        exchange,
+        {
+            "16 14:58": [buy(f"old {name}", symbol, 2) for name, symbol in symbols.items()],
+            "16 21:02": [buy(f"new {name}", symbol, 3) for name, symbol in symbols.items()],
+            "16 21:04": [
+                *(
+                    sell(name, symbols[name], size, **options)
+                    for name, (size, options) in wants.items()
+                ),
+            ],
+        },
+    )
+
+
+SHFE_POLICIES = {
+    "net": ([("CLOSETODAY", 3), ("CLOSE", 1)], (0, 1, 0, 0)),
+    "lock": ([("CLOSE", 2), ("OPEN", 2)], (3, 0, 2, 0)),
+    "history first": ([("CLOSE", 2), ("CLOSETODAY", 2)], (1, 0, 0, 0)),
+    "together": ([("CLOSE", 2), ("OPEN", 1)], (3, 0, 1, 0)),
+    "close": ([("CLOSETODAY", 3), ("CLOSE", 2)], (0, 0, 0, 0)),
+    "over": ([("CLOSETODAY", 3), ("CLOSE", 2), ("OPEN", 2)], (0, 0, 2, 0)),
+    "lock all": ([("OPEN", 1)], (3, 2, 1, 0)),
+}
+
+
+@pytest.mark.parametrize(("name", "legs", "held"), [(k, *v) for k, v in SHFE_POLICIES.items()])
+def test_policy_chooses_the_lots_on_shfe(
+    policies: Play, name: str, legs: list[tuple[str, int]], held: tuple[int, int, int, int]
+) -> None:
+    assert policies.told(name)[-1] == C
+    assert [(sent.offset, sent.volume) for sent in policies.sent(name)] == legs
+    assert policies.held(policies.orders[name].data.symbol) == held
+
+
+def test_policy_of_the_broker_counts_where_an_order_says_none(tmp_path: Path) -> None:
+    """CFFEX closes history lots as well as today's by CLOSE; which go first is its own choice."""
+    spans = ("14:57", "15:00"), ("2025-09-17 09:30", "2025-09-17 09:36")
+    paths = {"CFFEX.IF2510": 4500, "CFFEX.IH2510": 2900, "CFFEX.IC2510": 7000, "CFFEX.T2512": 108}
+    old = [buy(f"old {symbol}", symbol, 2) for symbol in paths]
+    result = play(
+        market(tmp_path, {symbol: Prices(price) for symbol, price in paths.items()}, *spans),
+        {
+            "16 14:58": old,
+            "17 09:31": [buy("new", "CFFEX.IF2510", 3), buy("new T", "CFFEX.T2512", 3)],
+            "17 09:33": [
+                sell("lock", "CFFEX.IF2510", 4),
+                sell("history only", "CFFEX.IH2510", 1),
+                sell("said", "CFFEX.IC2510", 3, policy="net"),
+                sell("net", "CFFEX.T2512", 4, policy="net"),
+            ],
+            "17 09:34": order("close", "close", "CFFEX.IH2510", policy="net"),
+        },
+        policy="lock",
+    )
+    legs = {name: [(sent.offset, sent.volume) for sent in result.sent(name)] for name in
+            ("lock", "history only", "said", "net", "close")}  # fmt: skip
+    assert legs == {
+        "lock": [("OPEN", 4)],  # today's lots would be closed first, which locking avoids
+        "history only": [("CLOSE", 1)],
+        "said": [("CLOSE", 2), ("OPEN", 1)],
+        "net": [("CLOSE", 4)],
+        "close": [("CLOSE", 1)],
+    }
+    assert result.held("CFFEX.IF2510") == (3, 2, 4, 0)
+    assert result.held("CFFEX.IC2510") == (0, 0, 1, 0)
+    assert sum(result.held("CFFEX.T2512")) == 1
+    assert result.broker.positions().keys() == {"CFFEX.IF2510", "CFFEX.IC2510", "CFFEX.T2512"}
+
+
+def test_opening_leg_is_sent_when_the_closing_legs_have_filled(policies: Play) -> None:
+    """A leg that opens beside one that still closes could leave twice the risk."""
+    at = [sent.at for sent in policies.sent("over")]
+    assert at == ["21:04:10"] * 3
+    log = [n for n, sent in enumerate(policies.wire.sent) if sent.ref == policies.orders["over"].ref]
+    assert log == sorted(log)
+    bits = policies.orders["over"].executed.exbits
+    assert [(bit.closed, bit.opened) for bit in bits] == [(-3, 0), (-2, 0), (0, -2)]
+
+
+def test_commission_of_each_bit_is_what_the_account_was_charged(policies: Play) -> None:
+    """Copper: 20.20 a lot, 40.40 to close today's (SHFE.cu, catalogue of autumn 2025)."""
+    made = policies.orders["net"]
+    assert made.data.symbol == "SHFE.cu2511"
+    fees = [bit.closedcomm + bit.openedcomm for bit in made.executed.exbits]
+    assert fees == [pytest.approx(3 * 40.4), pytest.approx(20.2)]
+    assert made.executed.comm == pytest.approx(3 * 40.4 + 20.2)
+
+
+# ---- more than the exchange takes at once
+
+
+def test_large_order_is_split_and_adds_up(tmp_path: Path) -> None:
+    """DCE takes 2 lots at market and 3 at a limit here; SHFE 3 at a limit."""
+    most = {"max_limit_order_volume": 3, "max_market_order_volume": 2}
+    rows = [{"instrument_id": "DCE.m2601", **most},
+            {"instrument_id": "SHFE.rb2601", "max_limit_order_volume": 3}]  # fmt: skip
+    paths = {"DCE.m2601": Prices(3000), "SHFE.rb2601": Prices(3000, {"10:34:20": 2990})}
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:38"), instruments=rows),
+        {
+            "10:33": [
+                buy("market", "DCE.m2601", 7),
+                buy("limit", "SHFE.rb2601", 7, exectype=bt.Order.Limit, price=2991),
+            ],
+            "10:35": [
+                sell("over", "DCE.m2601", 10, exectype=bt.Order.Limit, price=2999),
+                sell("stop", "SHFE.rb2601", 7, exectype=bt.Order.Limit, price=2999),
+            ],
+            "10:36": cancel("stop"),
+        },
+    )
+    assert [sent.volume for sent in result.sent("market")] == [2, 2, 2, 1]
+    assert result.told("market") == [S, A, P, P, P, C]
+    assert sum(size for size, _ in result.fills("market")) == 7
+    assert [news.filled for news in result.of("market")[2:]] == [2, 4, 6, 7]
+    assert [sent.volume for sent in result.sent("limit")] == [3, 3, 1]
+    assert result.told("limit") == [S, A, P, P, C]
+    assert result.legs("over") == [
+        ("SELL", "CLOSE", 3), ("SELL", "CLOSE", 3), ("SELL", "CLOSE", 1), ("SELL", "OPEN", 3),
+    ]  # fmt: skip
+    assert result.end("over").status == C
+    assert len(result.wire.cancels) == 3  # every part of the resting order
+    assert result.told("stop") == [S, A, "Canceled"]
+    assert result.held("DCE.m2601") == (0, 0, 3, 0)
+    assert result.held("SHFE.rb2601") == (7, 0, 0, 0)
+
+
+# ---- targets and closing
+
+
+def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
+    """m: 3,040 x 10 t x 7 % margin = 2,128 CNY a lot; 1 % of 10 million buys 46 lots."""
+    paths = {"DCE.m2601": Prices(3000), "SHFE.rb2601": Prices(3000), "DCE.y2601": Prices(8320)}
+    to = "order_target_size"
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:42")),
+        {
+            "10:33": [
+                order("order_target_percent", "1 %", "DCE.m2601", target=0.01),
+                order(to, "5", "SHFE.rb2601", target=5),
+                buy("3", "DCE.y2601", 3),
+            ],
+            "10:35": [
+                order("order_target_percent", "0.5 %", "DCE.m2601", target=0.005),
+                order(to, "-2", "SHFE.rb2601", target=-2),
+                order("close", "close", "DCE.y2601"),
+            ],
+            "10:37": [
+                order("order_target_percent", "0 %", "DCE.m2601", target=0),
+                order(to, "-2 again", "SHFE.rb2601", target=-2),
+                order("close", "nothing to close", "DCE.y2601"),
+            ],
+            "10:39": order(to, "1", "SHFE.rb2601", target=1),
+        },
+    )
+    assert result.fills("1 %") == [(46, 3001)]
+    assert sum(size for size, _ in result.fills("0.5 %")) == -23
+    assert sum(size for size, _ in result.fills("0 %")) == -23
+    assert result.legs("5") == [("BUY", "OPEN", 5)]
+    assert result.legs("-2") == [("SELL", "CLOSETODAY", 5), ("SELL", "OPEN", 2)]
+    assert result.legs("1") == [("BUY", "CLOSETODAY", 2), ("BUY", "OPEN", 1)]
+    assert result.legs("close") == [("SELL", "CLOSE", 3)]
+    assert result.orders["-2 again"] is None
+    assert result.orders["nothing to close"] is None
+    assert result.held("SHFE.rb2601") == (1, 0, 0, 0)
+    assert result.broker.positions().keys() == {"SHFE.rb2601"}

@@ -3,7 +3,7 @@
 A market order written on a bar fills in the backtest at the next bar's open plus a slippage, and in
 the replay at the book's opposite price when the order arrives: at the next minute's first tick.
 Fills, fees and equity agree to the cent when
-- that tick shows the minute's open, which inside a stretch is the close before it;
+- that tick, half a second into the minute or later, shows its open: in a stretch the close before;
 - best bid and ask stand one price tick beside it, with lots enough for one fill: `slip_fixed` is
   one price tick, `slip_out` lets it leave the bar;
 - no order is written on the last bar of a stretch: the exchange is closed then;

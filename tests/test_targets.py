@@ -27,7 +27,7 @@ from tianqin_backtrader.errors import BadVolume, InvalidOrder, NotStarted, Wrong
 from tianqin_backtrader.model import Direction, Offset, OrderPicture
 from tianqin_backtrader.targets import TargetOptions, TargetTasks
 
-CU, M, IF = "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
+CU, RB, M, IF = "SHFE.cu2511", "SHFE.rb2601", "DCE.m2601", "CFFEX.IF2510"
 EVENING = datetime(2025, 9, 15, 23)  # noqa: DTZ001  Beijing time
 OPENED = "2025-09-15 21:00:01"
 OPEN, CLOSE, TODAY = Offset.OPEN, Offset.CLOSE, Offset.CLOSETODAY
@@ -68,12 +68,14 @@ class Seat:
         self.connection = connection or session(exchange)
         self.told = Told()
         self.targets = TargetTasks(self.connection, self.told, lambda: exchange.now_ns)
-        self.connection.listing.instruments([CU, M, IF])
+        self.connection.listing.instruments([CU, RB, M, IF])
 
     def until(self, ready: Callable[[], object], waits: int = 30_000) -> None:
         for _ in range(waits):
             if ready():
                 return
+            if self.connection.ended:
+                break
             self.connection.wait(now_s() + 5)
             self.targets.poll()
         pytest.fail(f"never: {self.told}")
@@ -498,12 +500,12 @@ def test_one_of_two_contracts_fails_and_the_other_is_reached(seat: Seat) -> None
 def test_two_contracts_fail_each_with_its_own_reason(seat: Seat) -> None:
     seat.begin(CU, 2, price=lambda _: math.nan)
     seat.begin(M, 2, price=lambda _: 1 / 0)
-    seat.begin(IF, 100_000)
+    seat.begin(RB, 100_000)
     seat.until(lambda: len(seat.told.ends) == 3)
     reasons = {end[1]: end[2] for end in seat.told.ends}
     assert "nan" in reasons[CU]
     assert "ZeroDivisionError" in reasons[M]
-    assert "遇到错单: CFFEX.IF2510" in reasons[IF]
+    assert "遇到错单: SHFE.rb2601" in reasons[RB]
 
 
 def test_what_other_tasks_raise_still_comes_out_of_the_wait(seat: Seat) -> None:

@@ -83,6 +83,8 @@ class Blotter:
         work = self.progress.living.get(key)
         if work is None or work.then in (Then.CANCEL, Then.EXPIRE):
             raise InvalidOrder(f"order {key} is not alive; expected one that can still trade")
+        if self.progress.targets is not None and self.progress.targets.works_on(work):
+            raise InvalidOrder(f"order {key} is a target at work; cancel it and write another")
         ticket = amended(work.then_ticket or work.ticket, self.ledger.filled(key), **changes)
         if ticket.is_stop:
             trigger_of(ticket, self._exchange)

@@ -14,19 +14,22 @@ import backtrader as bt
 from .commission import TqCommInfo
 from .desk import OrderDesk
 from .entry import OrderEntry
-from .errors import NotStarted, WrongSetting
+from .errors import InvalidOrder, NotStarted, WrongSetting
 from .execution import net_position
 from .feed import TqData
 from .model import Account, AccountPosition, Offset
 from .offsets import policy_of
+from .ordering import whole_lots
 from .restart import Restart
-from .working import Rules
+from .target_desk import TargetRules
+from .working import Rules, Work
 
 if TYPE_CHECKING:
     from .store import TqStore
 
 __all__ = ["TqBroker"]
 
+EXECUTIONS = ("direct", "target")
 LAST_WORD_S = 0.5  # how long a stopping broker listens for the answer to its last order
 
 
@@ -47,17 +50,23 @@ class TqBroker(bt.broker.BrokerBase):
         ("market_ticks", 2),
         ("close_lead_s", 30.0),
         ("holds_closed", True),
+        ("target_price", "ACTIVE"),
+        ("min_volume", None),
+        ("max_volume", None),
     )
 
     def __init__(self, store: TqStore) -> None:
         super().__init__()
-        if self.p.execution != "direct":
-            raise WrongSetting("execution", self.p.execution, "'direct'")
+        if self.p.execution not in EXECUTIONS:
+            raise WrongSetting("execution", self.p.execution, " or ".join(map(repr, EXECUTIONS)))
         if self.p.risk is not None:
             raise WrongSetting("risk", self.p.risk, "None; risk limits do not exist yet")
         self._store = store
         self._desk: OrderDesk | None = None
         policy_of(self.p.policy)
+        self._targets = TargetRules(self.p.target_price, self.p.min_volume, self.p.max_volume)
+        if self.p.execution == "target":
+            self._targets.options("", self.p.policy)
         self._terms: dict[str, TqCommInfo] = {}
         self._open_entry: OrderEntry | None = None
         self._notifications: deque[bt.Order | None] = deque()
@@ -80,6 +89,9 @@ class TqBroker(bt.broker.BrokerBase):
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
+        if self.p.execution == "target":
+            connection, targets = self._store.connection, self._targets
+            self._desk.execute_as_targets(connection, targets, self._renew)
         self._store.pump.trading = self._desk
         account = self.account()
         self.startingcash, self.startingvalue = account.available, account.balance
@@ -107,6 +119,8 @@ class TqBroker(bt.broker.BrokerBase):
         if self._store.pump.has_unsent:
             self._store.pump.new_cycle()
             self._store.pump.run(LAST_WORD_S)
+        if self._desk is not None and self._desk.targets is not None:
+            self._desk.targets.close()
         self._last = self.account(), self.positions()
         self._desk = self._open_entry = None
 
@@ -210,6 +224,21 @@ class TqBroker(bt.broker.BrokerBase):
         """Close long lots and open none. Raises `InvalidOrder` when fewer can be closed."""
         return self._verb(bt.order.SellOrder, data, size, price, Offset.CLOSE, options)
 
+    def set_target(self, data: TqData, lots: int, owner: Any = None) -> bt.Order | None:
+        """Bring the contract to net `lots`, in place of what is under way; with execution="target".
+
+        None when it holds them already. Raises `InvalidOrder`.
+        """
+        if self.p.execution != "target":
+            raise InvalidOrder(
+                "set_target belongs to getbroker(execution='target'); expected order_target_size"
+            )
+        return self._entry.set_target(data, whole_lots(data.contract, lots), owner)
+
+    def _renew(self, work: Work) -> None:
+        order = self._working_desk.order_of(work)
+        self._entry.set_target(order.data, work.ticket.target or 0, order.owner)
+
     def cancel_all(self) -> int:
         """Cancel every order of ours that is alive; returns how many."""
         desk = self._working_desk
@@ -222,8 +251,10 @@ class TqBroker(bt.broker.BrokerBase):
         the store follows.
         """
         held = list(self.positions())
-        for symbol in held:
-            self._entry.feed_of(symbol)
+        feeds = [self._entry.feed_of(symbol) for symbol in held]
+        if self.p.execution == "target":
+            orders = [self._entry.set_target(feed, 0) for feed in feeds]
+            return [order for order in orders if order is not None]
         orders = []
         for symbol in held:
             free = self._working_desk.position(symbol)

@@ -25,7 +25,7 @@ from .values import NAN
 __all__ = ["FeeBook", "TqCommInfo"]
 
 FEES = ("commission", "commission_rate", "close", "close_rate", "close_today", "close_today_rate")
-CENT_NOISE = 1e-6  # of a cent: binary fractions such as 2.675 lie below what they stand for
+CENT_NOISE = 1e-6  # of a cent: binary fractions such as 1.005 lie below what they stand for
 UNKNOWN = CloseFees(NAN, NAN, NAN)
 
 
@@ -191,7 +191,7 @@ class TqCommInfo(bt.CommInfoBase):
 
 @dataclass(slots=True)
 class HeldLots:
-    """The net lots of one contract, > 0 long; how many are today's, and whether they close first."""
+    """The net lots of one contract, > 0 long; how many are today's, whether those go first."""
 
     today_first: bool
     size: float = 0.0
@@ -281,7 +281,7 @@ def _to_cent(cny: float) -> float:
 def _check_fee(name: str, value: Any) -> None:
     if value is None and name not in FEES[:2]:
         return
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise WrongSetting(name, value, "CNY per lot, or as a rate a part of the value, from 0 on")
 
 

@@ -13,12 +13,14 @@ from typing import Any
 import backtrader as bt
 
 from .blotter import Blotter, Told
+from .connection import Connection
 from .execution import execute, finish, net_position
 from .floor import Floor
 from .journal_records import HoldingRecord
 from .model import AccountPosition, OrderPicture, Tick, Trade
 from .orders import Accepted, Done, Filled, OrderState
 from .pump import Pump
+from .target_desk import TargetDesk, TargetRules
 from .tickets import Ticket
 from .working import Diary, Held, Modified, Moved, Rules, Triggered, Work
 
@@ -37,6 +39,7 @@ class OrderDesk:
     ) -> None:
         self._floor, self._diary, self._notify = floor, diary, notify
         self.blotter = Blotter(floor, diary, self._hear, rules)
+        self.targets: TargetDesk | None = None
         self._orders: dict[str, bt.Order] = {}  # by key
         self._keys: dict[int, str] = {}  # by Backtrader's reference
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
@@ -44,12 +47,28 @@ class OrderDesk:
         self._traded: set[str] = set()  # contracts whose lots are to be written down
         self._told = self._is_quiet = False
 
+    def execute_as_targets(
+        self, connection: Connection, rules: TargetRules, renew: Callable[[Work], None]
+    ) -> None:
+        """Leave the exchange orders to TqSdk's `TargetPosTask`; see `TargetDesk`."""
+        diary, blotter = self._diary, self.blotter
+        self.targets = TargetDesk(connection, self._floor, diary, blotter, rules, renew)
+        blotter.progress.targets = self.targets
+
     # ---- what the broker asks
 
     @property
     def alive(self) -> list[bt.Order]:
         """Orders that can still trade."""
         return [self._orders[work.key] for work in self.blotter.alive]
+
+    def alive_of(self, symbol: str) -> list[bt.Order]:
+        """Orders of one contract that can still trade."""
+        return [self._orders[work.key] for work in self.blotter.alive if work.symbol == symbol]
+
+    def order_of(self, work: Work) -> bt.Order:
+        """The Backtrader order that stands for a work."""
+        return self._orders[work.key]
 
     def position(self, symbol: str) -> AccountPosition:
         """What the account holds, all lots frozen that closing orders will take."""
@@ -135,6 +154,8 @@ class OrderDesk:
 
     def settle(self) -> bool:
         """All that has come is told; returns whether there is something to tell a strategy."""
+        if self.targets is not None:
+            self.targets.poll()
         if self.blotter.alive:
             self._look_at_quotes()
             self.blotter.on_time()

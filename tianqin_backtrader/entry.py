@@ -89,6 +89,16 @@ class OrderEntry:
                 return data
         raise InvalidOrder(f"no feed follows {symbol}; add store.getdata({symbol!r}) to Cerebro")
 
+    def set_target(self, data: TqData, lots: int, owner: Any = None) -> bt.Order | None:
+        """Replace what is under way of the contract by a net target; None if it is held already."""
+        for order in self._desk.alive_of(data.contract):
+            self._desk.cancel(order)
+        change = lots - self._store.floor.position(data.contract).net
+        if not change and not self._desk.alive_of(data.contract):
+            return None
+        kind = bt.order.BuyOrder if change >= 0 else bt.order.SellOrder
+        return self.enter(kind, owner, data, abs(change) or 1, {"target": lots})
+
     def reject(self, order: bt.Order, reason: str) -> bt.Order:
         """End an order before it was taken."""
         order.submit(self._broker)
@@ -149,6 +159,7 @@ class OrderEntry:
             oco=self._desk.key_of(options.get("oco")),
             parent="" if parent is None else self._key_of(parent),
             execution=self._execution,
+            target=options.get("target"),
         )
         return read_ticket(floor.terms(contract), direction, size, options, asked)
 

@@ -125,6 +125,7 @@ class LegFollower:
         if 0 < ticket.expires_ns <= ends_ns:
             work.then, work.why = Then.EXPIRE, "its day is over"
             return Phase.DONE
+        work.not_before_ns = ends_ns
         return Phase.DUE
 
     def _ended_with_day(self, leg: LegWork) -> bool:

@@ -16,7 +16,7 @@ from .sessions import Sessions
 from .tickets import STOPS, Kind, Ticket
 from .validity import expiry_ns
 
-__all__ = ["Asked", "known_options", "read_ticket"]
+__all__ = ["Asked", "known_options", "read_ticket", "whole_lots"]
 
 NAN = float("nan")
 WORDS = ("advanced", "price_type", "policy")  # our own keywords of `buy` and `sell`
@@ -35,6 +35,7 @@ class Asked:
     oco: str = ""
     parent: str = ""
     execution: str = "direct"
+    target: int | None = None
 
 
 def read_ticket(
@@ -71,6 +72,7 @@ def read_ticket(
         feed=asked.feed,
         tradeid=int(options.get("tradeid") or 0),
         execution=asked.execution,
+        target=asked.target,
     )
     policy_of(ticket.policy)
     _check(instrument, ticket)
@@ -95,6 +97,13 @@ def _check(instrument: Instrument, ticket: Ticket) -> None:
         )
     if ticket.price_type and ticket.exchange_limit is not None:
         raise InvalidOrder(f"{ticket.price_type} is given with a limit; expected a market order")
+    if ticket.execution == "target" and (
+        ticket.exchange_limit is not None or ticket.price_type or ticket.advanced or ticket.offset
+    ):
+        raise InvalidOrder(
+            "with execution='target' TqSdk chooses price and offset; expected a Market, Close, "
+            "Stop or StopTrail order by buy or sell"
+        )
     free = replace(
         instrument,
         upper_limit=NAN,
@@ -122,12 +131,21 @@ def _kind(options: Mapping[str, Any]) -> Kind:
         raise InvalidOrder(f"order type {name}; expected one of {types}") from None
 
 
-def _lots(instrument: Instrument, size: Any) -> int:
+def whole_lots(symbol: str, size: Any) -> int:
+    """`size` as a number of lots, negative ones too. Raises `BadVolume`."""
     try:
         whole = int(size)
+        is_whole = whole == size and not isinstance(size, bool)
     except (TypeError, ValueError, OverflowError):
-        whole = 0
-    if isinstance(size, bool) or whole != size or whole < 1:
+        whole, is_whole = 0, False
+    if not is_whole:
+        raise BadVolume(symbol, size, "a whole number of lots")
+    return whole
+
+
+def _lots(instrument: Instrument, size: Any) -> int:
+    whole = whole_lots(instrument.symbol, size)
+    if whole < 1:
         raise BadVolume(instrument.symbol, size, "a whole number of lots, at least 1")
     return whole
 

@@ -38,6 +38,9 @@ ENDS = {Then.CANCEL: Signal.CANCEL, Then.EXPIRE: Signal.EXPIRE}
 class Targets(Protocol):
     """Whoever executes orders as net targets, with exchange orders of its own making."""
 
+    def works_on(self, work: Work) -> bool:
+        """Whether the order is being executed so now."""
+
     def begin(self, work: Work, volume: int) -> None:
         """Trade `volume` lots; legs appear, and the end is said, in due course."""
 
@@ -158,10 +161,9 @@ class Progress:
     def cancel(self, work: Work, reason: str, then: Then = Then.CANCEL) -> None:
         """Withdraw what has not traded."""
         work.then, work.why = then, reason
-        if work.ticket.execution == "target" and work.phase in (Phase.WORKING, Phase.LEAVING):
+        if self.targets is not None and self.targets.works_on(work):
             self._leave(work)
-            if self.targets is not None:
-                self.targets.cancel(work)
+            self.targets.cancel(work)
         elif work.is_at_exchange:
             self._leave(work)
             self.legs.withdraw(work)
@@ -211,7 +213,7 @@ class Progress:
         """Go on by what its exchange orders have come to."""
         if self.ledger.state(work.key).is_terminal:
             return
-        if work.ticket.execution == "target":
+        if self.targets is not None and self.targets.works_on(work):
             self.legs.note_ends(work)
             return
         then = self.legs.follow_up(work)

@@ -75,6 +75,9 @@ def catch_up(
         blotter.on_order(picture)
     for work in blotter.alive:
         _lose_unknown(progress, work, orders)
+    for work in blotter.alive:
+        if work.ticket.execution == "target" and work.phase in (Phase.WORKING, Phase.LEAVING):
+            progress.cancel(work, "its target ended with the program")
     for work in unsent:
         if work.phase is Phase.DUE:
             progress.cancel(work, NEVER_SENT)

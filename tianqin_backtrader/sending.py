@@ -44,6 +44,8 @@ class Sender:
         """Why nothing of the order can be sent now; empty when it can."""
         if self._exchange.is_down:
             return DOWN
+        if self._exchange.now_ns <= work.not_before_ns:
+            return CLOSED
         if self._rules.holds_closed and not self.is_open(work.symbol):
             return CLOSED
         return ""

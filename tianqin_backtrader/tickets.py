@@ -39,7 +39,7 @@ class Ticket:
     advanced: "FAK" or "FOK". offset: what the owner insists on, else `policy` decides. expires_ns:
     0 for never. oco: key of the group's first order. parent: key of the bracket's first order.
     feed: name of the feed that it was written on. execution: "direct", or "target" for TqSdk's
-    TargetPosTask.
+    TargetPosTask. target: the net lots to end with, whatever `volume` was when it was written.
     """
 
     key: str
@@ -61,6 +61,7 @@ class Ticket:
     feed: str = ""
     tradeid: int = 0
     execution: str = "direct"
+    target: int | None = None
 
     @property
     def is_stop(self) -> bool:

@@ -210,6 +210,7 @@ class Work:
     tries: int = 0
     round: int = 0  # the first leg of the plan that is being carried out
     follows_price: bool = False  # the rest of a market order waits for the next tick
+    not_before_ns: int = 0  # market time until which the exchange takes nothing of it
     withdrawn_ns: int = 0  # market time of the last cancel
     disagrees_ns: int = 0  # since when its account's picture does not fit; monotonic
     reason: str = ""
