@@ -120,7 +120,7 @@ def backtest(
 
 
 def feed_of(*days: tuple[int, int], price: float = 50_000.0) -> FlatBars:
-    """FlatBars of (trading day, how many)."""
+    """Bars of (trading day, how many)."""
     return FlatBars(rows=[(day, price) for day, count in days for _ in range(count)])
 
 
@@ -191,7 +191,7 @@ def test_data_without_trading_days_raises() -> None:
 # ---- in Backtrader's own broker
 
 FEES = {"mult": 5, "margin": 1000.0, "commission": 2.0, "close": 3.0, "close_today": 7.0}
-# FlatBars 1-4 are the first day, 5-9 the second: two history lots, three of today, then four closed.
+# Bars 1-4 are the first day, 5-9 the second: two history lots, three of today, then four closed.
 STORY = (2, 0, 0, 0, 3, -4, -1)
 
 

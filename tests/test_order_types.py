@@ -477,18 +477,6 @@ def test_trailing_stoplimit_keeps_its_limit_at_a_distance(types: Play) -> None:
     assert types.fills("traillimit") == [(-1, 1998)]
 
 
-def test_every_execution_bit_is_one_trade_of_the_account(types: Play) -> None:
-    for name, made in types.orders.items():
-        trades = [(t.volume, t.price) for t in types.trades if ref_of(t.order_id) == made.ref]
-        assert [(abs(size), price) for size, price in types.fills(name)] == trades
-
-
-def test_a_status_told_once_never_changes(types: Play) -> None:
-    """A predecessor handed out the order itself, and every earlier news read Completed."""
-    for news in types.news:
-        assert news.clone.getstatusname() == news.status
-        assert news.clone.executed.size == news.filled
-        assert news.clone.executed.remsize == news.left
 
 
 # ---- how long an order stands
@@ -645,6 +633,16 @@ def test_market_order_of_a_stretchs_last_bar_waits_for_the_opening(tmp_path: Pat
     assert result.fills("11:30") == [(1, 3011)]
     assert result.legs("15:00") == [("SELL", "CLOSE", 3)]  # bought on Tuesday, sold on Wednesday
     assert result.held("SHFE.rb2601") == (0, 0, 0, 0)
+
+
+def test_bar_that_the_clock_closes_in_a_break_sends_nothing_into_it(tmp_path: Path) -> None:
+    """At 240 times real time: the bar of 10:15 comes in the break, without a tick after it."""
+    exchange = market(
+        tmp_path, {"SHFE.rb2601": Prices(3000)}, ("10:11", "10:15"), ("10:30", "10:31"), speed=240
+    )
+    result = play(exchange, {"10:15": buy("break", "SHFE.rb2601")})
+    assert result.told("break") == STRAIGHT
+    assert [sent.at for sent in result.sent("break")] == ["10:30:00"]
 
 
 def test_order_for_a_closed_market_can_be_cancelled_and_never_left(tmp_path: Path) -> None:
@@ -1113,6 +1111,104 @@ def test_commission_of_each_bit_is_what_the_account_was_charged(policies: Play) 
     assert made.executed.comm == pytest.approx(3 * 40.4 + 20.2)
 
 
+# ---- what brackets and stops meet
+
+
+@pytest.fixture(scope="module")
+def edges(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    few = {"lots": 3, "deep": 3}
+    paths = {
+        "SHFE.rb2601": Prices(3000, {"10:35:20": 2950}),  # parent fills 50 lower
+        "DCE.m2601": Prices(3000, {"10:33:20": 3005, "10:35:20": 2970}, **few),  # and in part
+        "SHFE.al2511": Prices(20000, {"10:33:10": 20100}),  # moves between bar and order
+        "DCE.y2601": Prices(8320, {"10:35:20": 8362}),
+        "DCE.p2601": Prices(9000, {"10:35:20": 9052}),
+        "SHFE.hc2601": Prices(3300, {"10:35:20": 3250, "10:36:20": 3300}, **few),
+        "CZCE.SR601": Prices(5500, {"10:35:20": 5550}),
+    }
+    o = bt.Order
+
+    def oco_of_children(s: Trader) -> None:
+        data, names = s.by["CZCE.SR601"], ("parent", "child", "other")
+        parent = s.buy(data=data, size=2, transmit=False)
+        child = s.sell(
+            data=data, size=2, exectype=o.Limit, price=5540, parent=parent, transmit=False
+        )
+        other = s.sell(data=data, size=2, exectype=o.Limit, price=5560, parent=parent, oco=child)
+        s.orders.update(zip(names, (parent, child, other), strict=True))
+
+    return play(
+        market(tmp_path_factory.mktemp("edges"), paths, ("10:31", "10:39")),
+        {
+            "10:33": [
+                bracket("buy_bracket", "low low/stop low/limit", "SHFE.rb2601", size=2, price=2960,
+                        stopexec=o.StopTrail, stopargs={"trailamount": 20}, limitprice=3100),
+                bracket("buy_bracket", "part part/stop part/limit", "DCE.m2601", size=5,
+                        price=3001, stopprice=2980, limitprice=3050),
+                sell("trail", "SHFE.al2511", exectype=o.StopTrail, trailamount=50),
+                buy("stoplimit", "DCE.y2601", exectype=o.StopLimit, price=8340),
+                buy("stop of stop", "DCE.p2601", exectype=o.Stop, price=9020),
+                buy("hc", "SHFE.hc2601", 7),
+                oco_of_children,
+            ],
+            "10:34": [
+                cancel("part"),
+                note("trail", lambda s: (s.orders["trail"].created.price,
+                                         s.orders["trail"].info.held)),
+                modify("stoplimit", price=8360, plimit=8360),
+                modify("stop of stop", price=9040),
+                modify("stop of stop", price=9050),
+                sell("protect", "SHFE.hc2601", 7, exectype=o.Stop, price=3260),
+            ],
+        },
+    )  # fmt: skip
+
+
+def test_trailing_child_begins_when_its_parent_fills(edges: Play) -> None:
+    """Begun when it was written, at 3,000, it stood at 2,980 and closed what had just opened."""
+    assert edges.fills("low") == [(2, 2960)]
+    assert edges.told("low/stop") == [S, A]
+    assert edges.orders["low/stop"].created.price == 2930
+
+
+def test_children_stand_for_what_a_cancelled_parent_has_filled(edges: Play) -> None:
+    assert edges.told("part") == [S, A, P, "Canceled"]
+    assert edges.fills("part") == [(3, 3001)]
+    assert [sent.volume for sent in edges.sent("part/limit")] == [3]
+    assert sum(sent.volume for sent in edges.sent("part/stop")) == 3
+    assert sum(size for size, _ in edges.fills("part/stop")) == -3
+    assert edges.held("DCE.m2601") == (0, 0, 0, 0)
+
+
+def test_trailing_stop_shows_where_it_really_stands(edges: Play) -> None:
+    """Backtrader reckons from the bar's close, 20,000; the market is at 20,100 already."""
+    price, held = edges.notes["trail"]
+    assert price == 20050
+    assert "20050" in held
+
+
+def test_stops_are_modified_where_they_wait(edges: Play) -> None:
+    assert [sent.at for sent in edges.sent("stoplimit")] == ["10:35:20"]
+    assert [sent.price for sent in edges.sent("stoplimit")] == [8360]
+    assert edges.told("stoplimit")[-1] == A  # 8,364 is asked
+    assert edges.fills("stop of stop") == [(1, 9054)]
+    changed = {edges.orders[name].ref for name in ("stoplimit", "stop of stop")}
+    assert not [ref for ref, _ in edges.wire.cancels if ref in changed]
+
+
+def test_stop_of_more_lots_than_the_book_follows_the_price(edges: Play) -> None:
+    """Three lots a tick: the stop is done after three ticks, not with what the first one showed."""
+    assert [size for size, _ in edges.fills("protect")] == [-3, -3, -1]
+    assert edges.end("protect").status == C
+    assert edges.filled_at("protect") == "10:35:40"
+
+
+def test_children_may_be_an_oco_pair(edges: Play) -> None:
+    assert edges.told("child") == STRAIGHT
+    assert edges.told("other") == [S, A, "Canceled"]
+    assert edges.held("CZCE.SR601") == (0, 0, 0, 0)
+
+
 # ---- more than the exchange takes at once
 
 
@@ -1156,7 +1252,10 @@ def test_large_order_is_split_and_adds_up(tmp_path: Path) -> None:
 
 
 def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
-    """m: 3,040 x 10 t x 7 % margin = 2,128 CNY a lot; 1 % of 10 million buys 46 lots."""
+    """m: 3,040 x 10 t x 7 % margin = 2,128 CNY a lot.
+
+    1 % of 10 million is 46 whole lots; half of it 22 fewer, for Backtrader rounds the difference.
+    """
     paths = {"DCE.m2601": Prices(3000), "SHFE.rb2601": Prices(3000), "DCE.y2601": Prices(8320)}
     to = "order_target_size"
     result = play(
@@ -1178,16 +1277,65 @@ def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
                 order("close", "nothing to close", "DCE.y2601"),
             ],
             "10:39": order(to, "1", "SHFE.rb2601", target=1),
+            "10:40": note("held", lambda s: s.play.held("SHFE.rb2601")),
+            "10:41": order(to, "0", "SHFE.rb2601", target=0),
         },
     )
     assert result.fills("1 %") == [(46, 3001)]
-    assert sum(size for size, _ in result.fills("0.5 %")) == -23
-    assert sum(size for size, _ in result.fills("0 %")) == -23
+    assert sum(size for size, _ in result.fills("0.5 %")) == -22
+    assert sum(size for size, _ in result.fills("0 %")) == -24
     assert result.legs("5") == [("BUY", "OPEN", 5)]
     assert result.legs("-2") == [("SELL", "CLOSETODAY", 5), ("SELL", "OPEN", 2)]
     assert result.legs("1") == [("BUY", "CLOSETODAY", 2), ("BUY", "OPEN", 1)]
     assert result.legs("close") == [("SELL", "CLOSE", 3)]
     assert result.orders["-2 again"] is None
     assert result.orders["nothing to close"] is None
-    assert result.held("SHFE.rb2601") == (1, 0, 0, 0)
-    assert result.broker.positions().keys() == {"SHFE.rb2601"}
+    assert result.notes["held"] == (1, 0, 0, 0)
+    assert result.broker.positions() == {}
+    gain = sum(trade.pnlcomm for trade in result.bt_trades if trade.isclosed)
+    assert result.broker.getvalue() - 10_000_000 == pytest.approx(gain)
+
+
+# ---- whatever the order
+
+
+PLAYS = ("types", "instructions", "brackets", "edges", "validity", "policies")
+
+
+@pytest.fixture(params=PLAYS)
+def any_play(request: pytest.FixtureRequest) -> Play:
+    found: Play = request.getfixturevalue(request.param)
+    return found
+
+
+def test_every_execution_bit_is_one_trade_of_the_account(any_play: Play) -> None:
+    for name, made in any_play.orders.items():
+        trades = [(t.volume, t.price) for t in any_play.trades if ref_of(t.order_id) == made.ref]
+        assert [(abs(size), price) for size, price in any_play.fills(name)] == trades
+
+
+def test_each_trade_is_told_with_one_notification(any_play: Play) -> None:
+    for made in any_play.orders.values():
+        told = [news for news in any_play.news if news.ref == made.ref]
+        fills = [news for news in told if news.status in (P, C)]
+        assert len(fills) == len(made.executed.exbits)
+        assert [news.status for news in told[:1]] == [S]
+
+
+def test_a_status_told_once_never_changes(any_play: Play) -> None:
+    """A predecessor handed out the order itself, and every earlier news read Completed."""
+    assert any_play.news
+    for news in any_play.news:
+        assert news.clone.getstatusname() == news.status
+        assert news.clone.executed.size == news.filled
+        assert news.clone.executed.remsize == news.left
+
+
+def test_commission_is_the_accounts(any_play: Play) -> None:
+    charged = sum(trade.commission_cny for trade in any_play.trades)
+    booked = sum(
+        bit.closedcomm + bit.openedcomm
+        for made in any_play.orders.values()
+        for bit in made.executed.exbits
+    )
+    assert booked == pytest.approx(charged)

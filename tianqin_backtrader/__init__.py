@@ -7,9 +7,11 @@ cerebro.adddata(store.getdata("SHFE.cu2512"))      # one-minute bars from ticks,
 """
 
 from . import errors
+from .analyzers import TradingDayReturns, TradingDays
 from .broker import TqBroker
 from .commission import TqCommInfo
 from .feed import TqData
+from .journal import Journal
 from .market_calendar import MarketCalendar
 from .notices import Notice
 from .recorded import RecordedData
@@ -17,6 +19,7 @@ from .sim import LocalExchange
 from .store import TqStore
 
 __all__ = [
+    "Journal",
     "LocalExchange",
     "MarketCalendar",
     "Notice",
@@ -25,6 +28,8 @@ __all__ = [
     "TqCommInfo",
     "TqData",
     "TqStore",
+    "TradingDayReturns",
+    "TradingDays",
     "errors",
 ]
 

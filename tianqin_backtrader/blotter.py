@@ -12,8 +12,9 @@ from typing import Any
 
 from .errors import InvalidOrder
 from .orders import OrderLedger
-from .progress import Progress, Told, trigger_of
+from .progress import Progress, Told
 from .states import OrderState
+from .stops import changed_trigger, trigger_of
 from .tickets import Kind, Ticket, amended
 from .triggers import Effect
 from .values import AccountPosition, OrderPicture, Trade
@@ -59,7 +60,9 @@ class Blotter:
 
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Take new orders: one, or a bracket with its parent first."""
-        works = [self.progress.take(ticket) for ticket in tickets]
+        works = [self.progress.made(ticket) for ticket in tickets]
+        for work in works:  # all of a bracket, or nothing of it
+            self.progress.follow(work)
         with self._diary.together():
             for work in works:
                 self.progress.note(work)
@@ -87,8 +90,21 @@ class Blotter:
             raise InvalidOrder(f"order {key} is a target at work; cancel it and write another")
         ticket = amended(work.then_ticket or work.ticket, self.ledger.filled(key), **changes)
         if ticket.is_stop:
-            trigger_of(ticket, self._exchange)
+            changed_trigger(work, ticket, self._exchange)
         self.progress.change(work, ticket)
+
+    def adopt(self, ticket: Ticket, picture: OrderPicture, trades: Iterable[Trade]) -> None:
+        """Follow an order that another program wrote; `trades`: what it has traded so far."""
+        progress, order_id = self.progress, picture.order_id
+        self.foreign.pop(order_id, None)
+        progress.lots.release(picture.symbol, order_id)
+        work = Work(ticket, Phase.WORKING)
+        progress.follow(work)
+        progress.sender.take_over(work, picture)
+        for trade in trades:
+            self._diary.add_trade(trade_record(work.key, trade))
+            progress.apply(work, self.ledger.on_trade(trade))
+        self.on_order(picture)
 
     # ---- what the market brings
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import backtrader as bt
 
-from .commission import TqCommInfo
 from .desk import OrderDesk
 from .entry import OrderEntry
-from .errors import InvalidOrder, NotStarted, WrongSetting
+from .errors import NotStarted, WrongSetting
 from .execution import net_position
 from .feed import TqData
-from .model import Account, AccountPosition, Offset
+from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
-from .ordering import whole_lots
 from .restart import Restart
 from .target_desk import TargetRules
-from .working import Rules, Work
+from .terms import AccountTerms
+from .verbs import ExchangeVerbs
+from .working import Rules
 
 if TYPE_CHECKING:
     from .store import TqStore
@@ -33,7 +33,7 @@ EXECUTIONS = ("direct", "target")
 LAST_WORD_S = 0.5  # how long a stopping broker listens for the answer to its last order
 
 
-class TqBroker(bt.broker.BrokerBase):
+class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
     """The account of a store. Made by `TqStore.getbroker`.
 
     market_ticks: where the exchange takes no market order, how many price ticks beyond the opposite
@@ -50,6 +50,7 @@ class TqBroker(bt.broker.BrokerBase):
         ("market_ticks", 2),
         ("close_lead_s", 30.0),
         ("holds_closed", True),
+        ("adopt", False),
         ("target_price", "ACTIVE"),
         ("min_volume", None),
         ("max_volume", None),
@@ -67,7 +68,7 @@ class TqBroker(bt.broker.BrokerBase):
         self._targets = TargetRules(self.p.target_price, self.p.min_volume, self.p.max_volume)
         if self.p.execution == "target":
             self._targets.options("", self.p.policy)
-        self._terms: dict[str, TqCommInfo] = {}
+        self.terms = AccountTerms(self._instrument)
         self._open_entry: OrderEntry | None = None
         self._notifications: deque[bt.Order | None] = deque()
         self._last: tuple[Account, dict[str, AccountPosition]] | None = None
@@ -85,7 +86,8 @@ class TqBroker(bt.broker.BrokerBase):
             close_lead_s=self.p.close_lead_s,
             holds_closed=self.p.holds_closed,
         )
-        self._desk = OrderDesk(self._store.floor, self._store.journal, rules, self._notify)
+        floor, journal = self._store.floor, self._store.journal
+        self._desk = OrderDesk(floor, journal, rules, self._notify, self.terms.learn)
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
@@ -101,12 +103,18 @@ class TqBroker(bt.broker.BrokerBase):
         desk, store = self._working_desk, self._store
         feeds = {data.symbol: data for data in reversed(store.datas)}
         channel = store.connection.trading
+        for trade in channel.trades():
+            self.terms.learn(trade)
         restart = Restart(desk, store.floor, channel, store.journal, feeds, store.tell)
         restart.run(self._entry.restored)
         for data in {data.contract: data for data in reversed(store.datas)}.values():
             opening = restart.opening(data, self.getcommissioninfo(data))
+            self.terms.look_at(self.get_account_position(data.contract))
             if opening is not None:
                 self._notify(opening)
+        for picture in self.external_orders() if self.p.adopt else ():
+            if store.floor.knows(picture.symbol):
+                self.adopt(picture)
         for symbol, data in feeds.items():
             desk.watch(self._store.pump, symbol, partial(getattr, data, "contract"))
 
@@ -166,10 +174,10 @@ class TqBroker(bt.broker.BrokerBase):
         """What was set for the feed's name, or else the terms of `contract`."""
         if data._name in self.comminfo:
             return self.comminfo[data._name]
-        if contract not in self._terms:
-            terms = self._store.connection.listing.terms(contract)
-            self._terms[contract] = TqCommInfo.of(terms)
-        return self._terms[contract]
+        return self.terms.of(contract)
+
+    def _instrument(self, contract: str) -> Instrument:
+        return self._store.connection.listing.terms(contract)
 
     # ---- orders: Backtrader's verbs
 
@@ -198,71 +206,7 @@ class TqBroker(bt.broker.BrokerBase):
     def orderstatus(self, order: bt.Order) -> int:
         return int(order.status)
 
-    # ---- orders: the exchange's verbs
-
-    def buy_open(
-        self, data: TqData | str, size: float, price: float | None = None, **options: Any
-    ) -> bt.Order:
-        """Open long lots, whatever is held. `price` in CNY, None for a market order."""
-        return self._verb(bt.order.BuyOrder, data, size, price, Offset.OPEN, options)
-
-    def sell_open(
-        self, data: TqData | str, size: float, price: float | None = None, **options: Any
-    ) -> bt.Order:
-        """Open short lots, whatever is held. `price` in CNY, None for a market order."""
-        return self._verb(bt.order.SellOrder, data, size, price, Offset.OPEN, options)
-
-    def buy_close(
-        self, data: TqData | str, size: float, price: float | None = None, **options: Any
-    ) -> bt.Order:
-        """Close short lots and open none. Raises `InvalidOrder` when fewer can be closed."""
-        return self._verb(bt.order.BuyOrder, data, size, price, Offset.CLOSE, options)
-
-    def sell_close(
-        self, data: TqData | str, size: float, price: float | None = None, **options: Any
-    ) -> bt.Order:
-        """Close long lots and open none. Raises `InvalidOrder` when fewer can be closed."""
-        return self._verb(bt.order.SellOrder, data, size, price, Offset.CLOSE, options)
-
-    def set_target(self, data: TqData, lots: int, owner: Any = None) -> bt.Order | None:
-        """Bring the contract to net `lots`, in place of what is under way; with execution="target".
-
-        None when it holds them already. Raises `InvalidOrder`.
-        """
-        if self.p.execution != "target":
-            raise InvalidOrder(
-                "set_target belongs to getbroker(execution='target'); expected order_target_size"
-            )
-        return self._entry.set_target(data, whole_lots(data.contract, lots), owner)
-
-    def _renew(self, work: Work) -> None:
-        order = self._working_desk.order_of(work)
-        self._entry.set_target(order.data, work.ticket.target or 0, order.owner)
-
-    def cancel_all(self) -> int:
-        """Cancel every order of ours that is alive; returns how many."""
-        desk = self._working_desk
-        return sum(desk.cancel(order) for order in desk.alive)
-
-    def flatten(self) -> list[bt.Order]:
-        """Close every lot that no resting order freezes, at market; `cancel_all` frees the rest.
-
-        Raises `InvalidOrder`, with nothing sent, when the account holds a contract that no feed of
-        the store follows.
-        """
-        held = list(self.positions())
-        feeds = [self._entry.feed_of(symbol) for symbol in held]
-        if self.p.execution == "target":
-            orders = [self._entry.set_target(feed, 0) for feed in feeds]
-            return [order for order in orders if order is not None]
-        orders = []
-        for symbol in held:
-            free = self._working_desk.position(symbol)
-            if free.long.closable:
-                orders.append(self.sell_close(symbol, free.long.closable))
-            if free.short.closable:
-                orders.append(self.buy_close(symbol, free.short.closable))
-        return orders
+    # ---- halting
 
     def halt(self, reason: str = "trading is halted") -> None:
         """Reject every new order with `reason` until `resume`; cancels still go out."""
@@ -285,22 +229,6 @@ class TqBroker(bt.broker.BrokerBase):
         if self._open_entry is None:
             raise NotStarted("an order")
         return self._open_entry
-
-    def _verb(
-        self,
-        kind: type[bt.Order],
-        data: TqData | str,
-        size: float,
-        price: float | None,
-        offset: Offset,
-        options: dict[str, Any],
-    ) -> bt.Order:
-        feed = self._entry.feed_of(data) if isinstance(data, str) else data
-        contract = data if isinstance(data, str) and data != feed.symbol else ""
-        exectype = bt.Order.Market if price is None else bt.Order.Limit
-        owner = options.pop("owner", None)
-        options = {"exectype": exectype, "price": price} | options
-        return self._entry.enter(kind, owner, feed, size, options, offset, contract)
 
     # ---- notifications
 

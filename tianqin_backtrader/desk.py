@@ -17,6 +17,7 @@ from .connection import Connection
 from .execution import execute, finish, net_position
 from .floor import Floor
 from .journal_records import HoldingRecord
+from .lines import days_of
 from .model import AccountPosition, OrderPicture, Tick, Trade
 from .orders import Accepted, Done, Filled, OrderState
 from .pump import Pump
@@ -32,12 +33,20 @@ STATUS = {state: getattr(bt.Order, state.value) for state in OrderState}
 
 
 class OrderDesk:
-    """Works the orders of one account session; `notify` gets an order each time it has changed."""
+    """Works the orders of one account session.
+
+    `notify` gets an order each time it has changed, `learn` each trade of the account.
+    """
 
     def __init__(
-        self, floor: Floor, diary: Diary, rules: Rules, notify: Callable[[bt.Order], None]
+        self,
+        floor: Floor,
+        diary: Diary,
+        rules: Rules,
+        notify: Callable[[bt.Order], None],
+        learn: Callable[[Trade], None],
     ) -> None:
-        self._floor, self._diary, self._notify = floor, diary, notify
+        self._floor, self._diary, self._notify, self._learn = floor, diary, notify, learn
         self.blotter = Blotter(floor, diary, self._hear, rules)
         self.targets: TargetDesk | None = None
         self._orders: dict[str, bt.Order] = {}  # by key
@@ -85,6 +94,14 @@ class OrderDesk:
             order.submit(order.broker)
             self._tell(order)
         self.blotter.submit([ticket for _, ticket in orders])
+        for order, ticket in orders:
+            self._show_trigger(order, ticket.key)
+
+    def _show_trigger(self, order: bt.Order, key: str) -> None:
+        """A trailing stop stands by the market's last price, not by the last bar's close."""
+        trigger = self.blotter.progress.works[key].trigger
+        if trigger is not None:
+            _mark(order, Moved(key, trigger.price, trigger.limit))
 
     def bind(self, order: bt.Order, ticket: Ticket) -> None:
         """The Backtrader order that stands for a ticket."""
@@ -121,6 +138,17 @@ class OrderDesk:
         else:
             order.submit(order.broker)
 
+    def adopt(
+        self, order: bt.Order, ticket: Ticket, picture: OrderPicture, trades: Sequence[Trade]
+    ) -> None:
+        """Follow another program's order, `trades` of which belong to what is held already."""
+        self.bind(order, ticket)
+        order.submit(order.broker)
+        with self.quietly():
+            self.blotter.adopt(ticket, picture, trades)
+        order.executed.markpending()
+        self._tell(order)
+
     @contextmanager
     def quietly(self) -> Iterator[None]:
         """Orders change and nobody is told; their fills belong to what is held already."""
@@ -135,8 +163,7 @@ class OrderDesk:
         for key, order in self._orders.items():
             order.executed.markpending()
             work = self.blotter.progress.works[key]
-            if work.trigger is not None:
-                order.created.price = work.trigger.price
+            self._show_trigger(order, key)
             self._net[work.symbol] = net_position(self._floor.position(work.symbol))
             self._tell(order)
 
@@ -147,6 +174,7 @@ class OrderDesk:
 
     def on_trade(self, trade: Trade) -> bool:
         self._traded.add(trade.symbol)
+        self._learn(trade)
         return self.blotter.on_trade(trade)
 
     def on_absent(self, order_ids: set[str]) -> None:
@@ -255,8 +283,11 @@ def _change(order: bt.Order, ticket: Ticket) -> None:
     order.executed.remsize += size - order.created.size
     order.created.size = order.size = size
     if ticket.price is not None:
-        order.created.price = ticket.price
+        order.created.price = order.price = ticket.price
     if ticket.limit is not None:
-        order.created.pricelimit = ticket.limit
+        order.created.pricelimit = order.pricelimit = ticket.limit
+    order.created.trailamount = order.trailamount = ticket.trail_amount
+    order.created.trailpercent = order.trailpercent = ticket.trail_percent
+    order.valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
     if not order.executed.size:
         order.status = bt.Order.Accepted

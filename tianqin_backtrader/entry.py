@@ -15,7 +15,7 @@ from .errors import BadPrice, InvalidOrder
 from .execution import finish
 from .feed import TqData
 from .lines import days_of
-from .model import Direction, Instrument, Offset
+from .model import Direction, Instrument, Offset, OrderPicture
 from .ordering import Asked, known_options, read_ticket
 from .tickets import Kind, Ticket
 
@@ -88,6 +88,32 @@ class OrderEntry:
             if data.is_main and _product(symbol) == _product(data.contract):
                 return data
         raise InvalidOrder(f"no feed follows {symbol}; add store.getdata({symbol!r}) to Cerebro")
+
+    def adopt(self, picture: OrderPicture) -> bt.Order:
+        """Follow an order that another program wrote; see `TqBroker.adopt`."""
+        data, floor = self.feed_of(picture.symbol), self._store.floor
+        sessions = floor.sessions(picture.symbol)
+        is_limit = picture.price == picture.price  # NaN at market
+        ticket = Ticket(
+            key=self._store.key_of(0),
+            symbol=picture.symbol,
+            direction=picture.direction,
+            volume=picture.volume,
+            kind=Kind.LIMIT if is_limit else Kind.MARKET,
+            price=picture.price if is_limit else None,
+            offset=picture.offset,
+            expires_ns=sessions.close_of(sessions.trading_day_of(floor.now_ns)),
+            feed=data.symbol,
+        )
+        order = self.restored(data, ticket)
+        order.addinfo(adopted=picture.order_id)
+        trades = [
+            trade
+            for trade in self._store.connection.trading.trades()
+            if trade.order_id == picture.order_id
+        ]
+        self._desk.adopt(order, replace(ticket, key=self._store.key_of(order.ref)), picture, trades)
+        return order
 
     def set_target(self, data: TqData, lots: int, owner: Any = None) -> bt.Order | None:
         """Replace what is under way of the contract by a net target; None if it is held already."""

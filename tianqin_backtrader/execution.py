@@ -6,8 +6,9 @@ import math
 
 import backtrader as bt
 
+from .commission import TqCommInfo
 from .lines import days_of
-from .model import AccountPosition, Trade
+from .model import AccountPosition, Offset, Trade
 
 __all__ = ["execute", "finish", "net_position"]
 
@@ -20,23 +21,34 @@ def execute(order: bt.Order, trade: Trade, position: bt.Position) -> None:
     psize, pprice, opened, closed = position.update(size, trade.price)
     commission = trade.commission_cny
     if math.isnan(commission):
-        commission = comminfo.getcommission(size, trade.price)
+        commission = _fee(comminfo, trade)
     closed_part = abs(closed) / abs(size)
     order.execute(
         days_of(trade.time_ns),
         size,
         trade.price,
         closed,
-        comminfo.getoperationcost(closed, price_before),
+        comminfo.getvaluesize(-closed, price_before),
         commission * closed_part,
         opened,
-        comminfo.getoperationcost(opened, trade.price),
+        comminfo.getvaluesize(opened, trade.price),
         commission * (1 - closed_part),
         comminfo.margin,
         comminfo.profitandloss(-closed, price_before, trade.price) if closed else 0.0,
         psize,
         pprice,
     )
+
+
+def _fee(comminfo: bt.CommInfoBase, trade: Trade) -> float:
+    """What a trade cost, CNY, by the contract's terms: the gateway did not say."""
+    lots = trade.volume
+    if not isinstance(comminfo, TqCommInfo):
+        return float(comminfo.getcommission(lots, trade.price))
+    if trade.offset is Offset.OPEN:
+        return comminfo.open_fee(lots, trade.price)
+    today = lots if trade.offset is Offset.CLOSETODAY else 0
+    return comminfo.close_fee(lots - today, today, trade.price)
 
 
 def finish(order: bt.Order, status: int, reason: str, at_ns: int) -> None:

@@ -1,11 +1,14 @@
 """Orders that hang together: one cancels the other (OCO), and brackets. Pure.
 
 Rules, Backtrader's own but for what keeps a position protected:
-- OCO: as soon as an order of the group trades, or ends in any way, the others are withdrawn.
+- OCO: as soon as an order of the group trades, or ends in any way, the others are withdrawn; not
+  one that has traded itself, for the others gave way to it.
 - Bracket: children wait for their parent's end. They then stand for the lots that it traded, also
   when it was withdrawn half-filled; when it traded none they end as Canceled. Lots that one child
   has closed are no longer the others'. A child that has filled, was cancelled or has expired takes
   the others with it; one that the exchange refused does not, for the stop must stay.
+- A stop that goes off takes the place of the others: they are withdrawn first, and their end does
+  not end it. Lots that they traded meanwhile are no longer its own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ from .states import OrderState
 from .working import Phase, Work
 
 __all__ = ["Families"]
+
+QUEUED = (Phase.DUE, Phase.PARKED)
+GONE_OFF = (*QUEUED, Phase.WORKING, Phase.LEAVING)
+REFUSED = (OrderState.REJECTED, OrderState.MARGIN)
 
 
 class Families:
@@ -28,9 +35,12 @@ class Families:
         self._children: dict[str, list[str]] = {}  # by the parent's key
 
     def add(self, work: Work) -> None:
-        """Take the order's ties."""
+        """Take the order's ties; a group that has traded and ended binds nobody any more."""
         ticket = work.ticket
         leader = self._leaders.get(ticket.oco, ticket.oco) or ticket.key
+        group = self._groups.get(leader, [])
+        if any(map(self._filled, group)) and not any(self._living(group)):
+            leader = ticket.key
         self._leaders[ticket.key] = leader
         self._groups.setdefault(leader, []).append(ticket.key)
         if ticket.parent:
@@ -38,8 +48,7 @@ class Families:
 
     def others(self, work: Work) -> list[Work]:
         """The living orders of its OCO group."""
-        group = self._groups[self._leaders[work.key]]
-        return self._living(key for key in group if key != work.key)
+        return self._living(self._others(work))
 
     def children(self, work: Work) -> list[Work]:
         """The living orders that wait for its end, or protect what it opened."""
@@ -51,28 +60,58 @@ class Families:
         return self._living(key for key in keys if key != work.key)
 
     def rivals(self, work: Work) -> list[Work]:
-        """Whose exchange orders must be gone before a stop may be sent: they hold the same lots."""
+        """Who must be gone before a stop may be sent: they would trade the same lots."""
         if not work.ticket.is_stop:
             return []
         near = {each.key: each for each in (*self.others(work), *self.siblings(work))}
-        return [each for each in near.values() if each.is_at_exchange]
+        return [each for each in near.values() if each.is_at_exchange or each.phase in QUEUED]
+
+    def is_crowded(self, work: Work) -> bool:
+        """Whether siblings at the exchange are about to close the lots that it would close."""
+        resting = sum(leg.told.left for each in self.siblings(work) for leg in each.alive)
+        return resting > 0 and resting + self.room(work) > self._unclosed(work.ticket.parent)
 
     def room(self, work: Work) -> int:
         """Lots that `work` may still trade."""
-        left = work.ticket.volume - self._filled(work.key)
-        parent = work.ticket.parent
-        if not parent:
-            return left
-        closed = sum(self._filled(key) for key in self._children[parent])
-        return min(left, self._filled(parent) - closed)
+        ticket = work.ticket
+        twins = [self._filled(key) for key in self._others(work) if self._is_twin(work, key)]
+        left = ticket.volume - self._filled(work.key) - sum(twins)
+        return min(left, self._unclosed(ticket.parent)) if ticket.parent else left
+
+    def outdone_by(self, work: Work) -> list[Work]:
+        """The orders that are withdrawn because `work` has traded."""
+        return [
+            each
+            for each in self._untraded(work)
+            if not (_has_gone_off(each) and self._is_twin(work, each.key))
+        ]
 
     def falls_with(self, work: Work, state: OrderState) -> list[Work]:
         """The orders that end because `work` has ended in `state`."""
-        falling = self.others(work)
-        if work.ticket.parent and state not in (OrderState.REJECTED, OrderState.MARGIN):
+        falling = self._untraded(work)
+        if state not in REFUSED:
             falling += self.siblings(work)
-        return falling
+        return [] if any(map(_has_gone_off, falling)) else falling
+
+    def _untraded(self, work: Work) -> list[Work]:
+        return [each for each in self.others(work) if not self._filled(each.key)]
+
+    def _others(self, work: Work) -> list[str]:
+        return [key for key in self._groups[self._leaders[work.key]] if key != work.key]
+
+    def _is_twin(self, work: Work, key: str) -> bool:
+        """Whether another order of the group would trade the same lots."""
+        mine, other = work.ticket, self._works[key].ticket
+        return (mine.symbol, mine.direction) == (other.symbol, other.direction)
+
+    def _unclosed(self, parent: str) -> int:
+        closed = sum(self._filled(key) for key in self._children[parent])
+        return self._filled(parent) - closed
 
     def _living(self, keys: Iterable[str]) -> list[Work]:
         found = (self._works.get(key) for key in keys)
         return [work for work in found if work is not None and work.phase is not Phase.DONE]
+
+
+def _has_gone_off(work: Work) -> bool:
+    return work.ticket.is_stop and work.phase in GONE_OFF

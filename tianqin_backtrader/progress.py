@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
-from .errors import InvalidOrder, OrderError
+from .errors import OrderError
 from .families import Families
 from .journal_records import StopRecord
 from .legs import LegFollower
@@ -13,8 +14,8 @@ from .lots import Lots
 from .orders import Done, Event, Filled, OrderLedger
 from .sending import CLOSED, Sender
 from .states import Signal
-from .tickets import Kind, Ticket, amended
-from .triggers import Trigger
+from .stops import changed_trigger, released_trigger, trigger_of, waits_for
+from .tickets import Kind, Ticket
 from .working import (
     SECOND_NS,
     Diary,
@@ -71,8 +72,8 @@ class Progress:
 
     # ---- taken
 
-    def take(self, ticket: Ticket) -> Work:
-        """A new order, in the phase that its type begins with."""
+    def made(self, ticket: Ticket) -> Work:
+        """A new order, in the phase that its type begins with. Raises `InvalidOrder`."""
         work = Work(ticket)
         if ticket.is_stop:
             work.trigger = trigger_of(ticket, self._exchange)
@@ -80,7 +81,6 @@ class Progress:
             work.phase = Phase.WAITING
         elif ticket.is_stop or ticket.kind is Kind.CLOSE:
             work.phase = Phase.HELD
-        self.follow(work)
         return work
 
     def follow(self, work: Work) -> None:
@@ -97,7 +97,7 @@ class Progress:
             self.attempt(work)
         else:
             self.apply(work, self.ledger.accept(work.key))
-            self.tell(Held(work.key, _waits_for(work)))
+            self.tell(Held(work.key, waits_for(work)))
 
     # ---- due
 
@@ -111,19 +111,19 @@ class Progress:
     def due(self, work: Work) -> None:
         """Its price or its time has come: from now on it is to be sent."""
         work.phase = Phase.DUE
-        if work.trigger is not None and work.ticket.limit is not None:
-            work.ticket = amended(work.ticket, 0, limit=work.trigger.limit)
+        if work.trigger is not None:
+            work.ticket = replace(work.ticket, limit=work.trigger.limit)
         with self._diary.together():
             self.note(work)
             self.note_stop(work, "hit")
 
     def attempt(self, work: Work) -> None:
         """Send an order that is due, unless something hinders."""
-        if work.follows_price or self._waits_for_rivals(work):
+        if work.follows_price or self._waits_for_rivals(work) or self.families.is_crowded(work):
             return
-        volume = self.families.room(work)
+        volume = self.fit(work)
         if volume < 1:
-            self.cancel(work, "nothing is left for it to close")
+            self.cancel(work, "nothing is left for it to trade")
             return
         hindrance = self.sender.hindrance(work)
         if hindrance:
@@ -136,6 +136,16 @@ class Progress:
             return
         self.follow_up(work)
 
+    def fit(self, work: Work) -> int:
+        """Take away what others of its family have closed; returns the lots that are left."""
+        room, filled = self.families.room(work), self.ledger.filled(work.key)
+        if 0 < room < work.ticket.volume - filled:
+            work.ticket = replace(work.ticket, volume=filled + room)
+            self.ledger.resize(work.key, work.ticket.volume)
+            self.note(work)
+            self.tell(Modified(work.key, work.ticket))
+        return room
+
     def _send(self, work: Work, volume: int) -> None:
         if work.ticket.execution == "target" and self.targets is not None:
             self.targets.begin(work, volume)
@@ -145,7 +155,7 @@ class Progress:
     def _waits_for_rivals(self, work: Work) -> bool:
         rivals = self.families.rivals(work)
         for rival in rivals:
-            if rival.phase is not Phase.LEAVING:
+            if rival.then is not Then.CANCEL:
                 self.cancel(rival, f"order {work.key} goes off in its place")
         return bool(rivals)
 
@@ -160,7 +170,8 @@ class Progress:
 
     def cancel(self, work: Work, reason: str, then: Then = Then.CANCEL) -> None:
         """Withdraw what has not traded."""
-        work.then, work.why = then, reason
+        work.then, work.why, work.then_ticket = then, reason, None
+        self.ledger.resize(work.key, work.ticket.volume)
         if self.targets is not None and self.targets.works_on(work):
             self._leave(work)
             self.targets.cancel(work)
@@ -175,13 +186,15 @@ class Progress:
     def change(self, work: Work, ticket: Ticket) -> None:
         """Let the order become `ticket`; what is at the exchange is withdrawn first."""
         work.then_ticket = ticket
+        self._drop_unsent(work, "replaced")
         if not work.is_at_exchange:
             self._replace(work)
             return
         work.then, work.why = Then.REPLACE, "replaced"
+        # a larger order is not complete when its old volume fills meanwhile
+        self.ledger.resize(work.key, max(work.ticket.volume, ticket.volume))
         self._leave(work)
         self.legs.withdraw(work)
-        self._drop_unsent(work, "replaced")
 
     def _leave(self, work: Work) -> None:
         if work.phase is not Phase.LEAVING:
@@ -193,18 +206,20 @@ class Progress:
 
     def _replace(self, work: Work) -> None:
         ticket, work.then_ticket = work.then_ticket or work.ticket, None
+        waits = work.phase in (Phase.HELD, Phase.WAITING)
+        if waits:
+            work.trigger = changed_trigger(work, ticket, self._exchange)
         work.ticket, work.then, work.why = ticket, None, ""
         self.ledger.resize(work.key, ticket.volume)
-        waits = work.phase in (Phase.HELD, Phase.WAITING)
-        if work.trigger is not None and waits:
-            work.trigger = trigger_of(ticket, self._exchange)
         if not waits:
             work.phase = Phase.DUE
         with self._diary.together():
             self.note(work)
             self.note_stop(work, "held" if waits else "hit")
         self.tell(Modified(work.key, ticket))
-        if not waits:
+        if waits:
+            self._show(work)
+        else:
             self.attempt(work)
 
     # ---- followed
@@ -215,6 +230,11 @@ class Progress:
             return
         if self.targets is not None and self.targets.works_on(work):
             self.legs.note_ends(work)
+            return
+        if work.phase not in (Phase.WORKING, Phase.LEAVING):
+            return  # a late word of an exchange order that has been given up
+        if work.phase is Phase.WORKING and work.is_at_exchange and self._is_filled(work):
+            self.cancel(work, "it has filled already")
             return
         then = self.legs.follow_up(work)
         if then is Phase.DUE:
@@ -232,7 +252,7 @@ class Progress:
                 continue
             self.tell(event)
             if isinstance(event, Filled):
-                for other in self.families.others(work):
+                for other in self.families.outdone_by(work):
                     self.cancel(other, f"order {work.key} has traded")
             else:
                 self.note(work)
@@ -241,8 +261,13 @@ class Progress:
 
     def conclude(self, work: Work, reason: str = "", signal: Signal | None = None) -> None:
         """Nothing of the order will trade any more."""
+        if self._is_filled(work):
+            signal = Signal.COMPLETE
         signal = signal or (ENDS.get(work.then) if work.then else None)
         self.apply(work, self.ledger.conclude(work.key, reason or work.why, signal))
+
+    def _is_filled(self, work: Work) -> bool:
+        return self.ledger.filled(work.key) >= work.ticket.volume
 
     def refused(self, work: Work) -> Signal:
         """How an order ends that cannot be sent: the lots that it has traded stay."""
@@ -270,12 +295,26 @@ class Progress:
         """The child's parent has ended, having traded `filled` lots."""
         if not filled:
             self.cancel(child, "its parent ended without a fill")
-        elif child.ticket.is_stop or child.ticket.kind is Kind.CLOSE:
-            self.move(child, Phase.HELD)
-            self.tell(Held(child.key, _waits_for(child)))
+            return
+        self.fit(child)
+        if child.ticket.is_stop or child.ticket.kind is Kind.CLOSE:
+            self._hold(child)
         else:
             self.move(child, Phase.DUE)
             self.attempt(child)
+
+    def _hold(self, child: Work) -> None:
+        child.phase = Phase.HELD
+        child.trigger = released_trigger(child, self._exchange)
+        with self._diary.together():
+            self.note(child)
+            self.note_stop(child, "held")
+        self.tell(Held(child.key, waits_for(child)))
+        self._show(child)
+
+    def _show(self, work: Work) -> None:
+        if work.trigger is not None:
+            self.tell(Moved(work.key, work.trigger.price, work.trigger.limit))
 
     # ---- written down
 
@@ -294,35 +333,3 @@ class Progress:
             price, limit = work.trigger.price, work.trigger.limit
             record = StopRecord(work.key, price, limit, state, self._exchange.now_ns)
             self._diary.put_stop(record)
-
-
-def trigger_of(ticket: Ticket, exchange: Exchange, last: float | None = None) -> Trigger:
-    """The watch that a stop needs; a trailing one starts from its price, or the `last` price.
-
-    Raises `InvalidOrder` for numbers that cannot work.
-    """
-    if last is None:
-        last = float(exchange.quote(ticket.symbol)["last_price"])
-    tick = exchange.terms(ticket.symbol).price_tick
-    if ticket.kind in (Kind.TRAIL, Kind.TRAIL_LIMIT):
-        return Trigger.trailing(
-            ticket.direction,
-            last=last,
-            tick=tick,
-            price=ticket.price,
-            plimit=ticket.limit,
-            trail_amount=ticket.trail_amount,
-            trail_percent=ticket.trail_percent,
-            limited=ticket.kind is Kind.TRAIL_LIMIT,
-        )
-    if ticket.price is None:
-        raise InvalidOrder(f"a stop of {ticket.symbol} without a price; expected where it goes off")
-    return Trigger(ticket.direction, ticket.price, tick=tick, limit=ticket.limit)
-
-
-def _waits_for(work: Work) -> str:
-    if work.phase is Phase.WAITING:
-        return f"held here until order {work.ticket.parent} has filled"
-    if work.trigger is None:
-        return "held here until the day's end"
-    return f"held here until the price reaches {work.trigger.price:g}"

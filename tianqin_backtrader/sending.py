@@ -9,7 +9,7 @@ from .lots import Lots
 from .offsets import Leg, plan_close, plan_legs, policy_of
 from .orders import OrderLedger
 from .pricing import crossing_price
-from .values import Direction, Offset
+from .values import Direction, Offset, OrderPicture
 from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work, leg_record
 
 __all__ = ["CLOSED", "DOWN", "Sender"]
@@ -111,6 +111,17 @@ class Sender:
         )
         work.legs.append(made)
         self.reserve(work, made)
+
+    def take_over(self, work: Work, picture: OrderPicture) -> None:
+        """An exchange order that another program sent becomes the order's first leg."""
+        self._ledger.add_legs(work.key, {picture.order_id: picture.volume})
+        told = self._ledger.leg(picture.order_id)
+        leg = LegWork(picture.order_id, 0, 0, picture.offset, picture.volume, told)
+        leg.price, leg.state = work.ticket.price, "sending"
+        leg.day_ends_ns = self.day_ends_ns(work.symbol)
+        work.legs.append(leg)
+        self.reserve(work, leg)
+        self._write(work, [leg], with_order=True)
 
     def reserve(self, work: Work, leg: LegWork) -> None:
         """The lots that the leg closes are not for others."""

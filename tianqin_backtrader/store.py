@@ -224,7 +224,7 @@ class TqStore:
         return f"{self._run}.{ref}"
 
     def _fees(self, symbol: str) -> CloseFees | None:
-        return None
+        return None if self.broker is None else self.broker.terms.fees(symbol)
 
     @property
     def calendar(self) -> TradingCalendar:
