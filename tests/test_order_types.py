@@ -21,7 +21,7 @@ from tianqin_backtrader.values import Trade
 
 DAY = "2025-09-16"  # a Tuesday; its evening belongs to Wednesday
 TICKS = {
-    "SHFE.cu2511": 10, "SHFE.al2511": 5, "SHFE.zn2511": 5, "SHFE.ni2511": 10, "SHFE.rb2601": 1,
+    "CFFEX.IF2511": 0.2, "SHFE.cu2511": 10, "SHFE.al2511": 5, "SHFE.zn2511": 5, "SHFE.ni2511": 10, "SHFE.rb2601": 1,
     "SHFE.hc2601": 1, "SHFE.ag2512": 1, "SHFE.bu2511": 1, "DCE.m2601": 1, "DCE.y2601": 2,
     "DCE.p2601": 2, "DCE.c2601": 1, "DCE.a2601": 1, "DCE.l2601": 1, "DCE.pp2601": 1,
     "CZCE.SR601": 1, "CZCE.CF601": 5, "CZCE.TA601": 2, "CFFEX.IF2510": 0.2, "CFFEX.IH2510": 0.2,
@@ -43,12 +43,14 @@ class Prices:
     """Prices of one contract: `price` at first, another one from each moment of `moves` on.
 
     lots: on the first level of either side; `deep` lots lie three price ticks farther.
+    spans: when it is shown, if not with the others.
     """
 
     price: float
     moves: Moves = field(default_factory=dict)
     lots: int = 100
     deep: int = 100
+    spans: tuple[tuple[str, str], ...] = ()
 
 
 def market(
@@ -68,7 +70,7 @@ def _written(
 ) -> Path:
     moves = sorted((moment(at), price) for at, price in path.moves.items())
     tick, rows = TICKS[symbol], [COLUMNS]
-    for now in _moments(spans, step_s):
+    for now in _moments(path.spans or spans, step_s):
         price = next((p for at, p in reversed(moves) if at <= now), path.price)
         bids = (price - tick, path.lots, price + tick, path.lots)
         deeper = (price - 4 * tick, path.deep, price + 4 * tick, path.deep)
@@ -661,7 +663,7 @@ def test_order_for_a_closed_market_can_be_cancelled_and_never_left(tmp_path: Pat
 @pytest.fixture(scope="module")
 def instructions(tmp_path_factory: pytest.TempPathFactory) -> Play:
     """Three lots on the first level, three more three price ticks behind it."""
-    few = {"lots": 3, "deep": 3}
+    few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
         "SHFE.cu2511": Prices(80000, **few),
         "SHFE.al2511": Prices(20000, **few),
@@ -933,7 +935,7 @@ def test_bracket_with_a_trailing_stop_trails_from_the_parents_fill_on(brackets: 
 
 
 def test_modify_keeps_the_order_and_changes_what_stands(tmp_path: Path) -> None:
-    few = {"lots": 3, "deep": 3}
+    few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
         "SHFE.rb2601": Prices(3000),
         "SHFE.hc2601": Prices(3300, {"10:35:20": 3311}),
@@ -1092,14 +1094,25 @@ def test_policy_of_the_broker_counts_where_an_order_says_none(tmp_path: Path) ->
     assert result.broker.positions().keys() == {"CFFEX.IF2510", "CFFEX.IC2510", "CFFEX.T2512"}
 
 
-def test_opening_leg_is_sent_when_the_closing_legs_have_filled(policies: Play) -> None:
+def test_opening_leg_is_sent_when_the_closing_legs_have_filled(tmp_path: Path) -> None:
     """A leg that opens beside one that still closes could leave twice the risk."""
-    at = [sent.at for sent in policies.sent("over")]
-    assert at == ["21:04:10"] * 3
-    log = [n for n, sent in enumerate(policies.wire.sent) if sent.ref == policies.orders["over"].ref]
-    assert log == sorted(log)
+    result = play(
+        market(tmp_path, {"DCE.m2601": Prices(3000, {"10:36:20": 3006})}, ("10:31", "10:38")),
+        {
+            "10:33": buy("long", "DCE.m2601", 2),
+            "10:34": sell("turn", "DCE.m2601", 5, exectype=bt.Order.Limit, price=3005),
+        },
+    )
+    sent = [(leg.at, leg.offset, leg.volume) for leg in result.sent("turn")]
+    assert sent == [("10:34:10", "CLOSE", 2), ("10:36:20", "OPEN", 3)]
+    bits = result.orders["turn"].executed.exbits
+    assert [(bit.closed, bit.opened) for bit in bits] == [(-2, 0), (0, -3)]
+
+
+def test_position_is_turned_over_in_one_order(policies: Play) -> None:
     bits = policies.orders["over"].executed.exbits
     assert [(bit.closed, bit.opened) for bit in bits] == [(-3, 0), (-2, 0), (0, -2)]
+    assert [bit.psize for bit in bits] == [2, 0, -2]
 
 
 def test_commission_of_each_bit_is_what_the_account_was_charged(policies: Play) -> None:
@@ -1116,7 +1129,7 @@ def test_commission_of_each_bit_is_what_the_account_was_charged(policies: Play) 
 
 @pytest.fixture(scope="module")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Play:
-    few = {"lots": 3, "deep": 3}
+    few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
         "SHFE.rb2601": Prices(3000, {"10:35:20": 2950}),  # parent fills 50 lower
         "DCE.m2601": Prices(3000, {"10:33:20": 3005, "10:35:20": 2970}, **few),  # and in part

@@ -111,6 +111,8 @@ class Blotter:
     def on_tick(self, symbol: str, last_price: float) -> None:
         """A trade of the market at `last_price`, CNY: stops may go off, waiting orders leave."""
         for work in tuple(self.progress.watched.get(symbol, ())):
+            if self._expire(work):
+                continue
             if work.phase is Phase.HELD and work.trigger is not None:
                 self._look(work, last_price)
             elif work.phase in QUEUED:
@@ -135,15 +137,24 @@ class Blotter:
                 self._look_at_time(work)
 
     def _look_at_time(self, work: Work) -> None:
-        progress, is_leaving = self.progress, work.then in (Then.EXPIRE, Then.CANCEL)
-        if 0 < work.ticket.expires_ns <= self._exchange.now_ns and not is_leaving:
-            progress.cancel(work, "its time is over", Then.EXPIRE)
-        elif work.phase is Phase.HELD and work.ticket.kind is Kind.CLOSE:
+        progress = self.progress
+        if self._expire(work):
+            return
+        if work.phase is Phase.HELD and work.ticket.kind is Kind.CLOSE:
             progress.close_in_time(work)
         elif work.phase in QUEUED:
             progress.attempt(work)
         elif work.phase is not Phase.HELD and (progress.legs.doubts(work) or work.due):
             progress.follow_up(work)
+
+    def _expire(self, work: Work) -> bool:
+        """Withdraw an order whose time is over; whether that is so."""
+        if not 0 < work.ticket.expires_ns <= self._exchange.now_ns:
+            return False
+        if work.phase is not Phase.DONE and work.then not in (Then.EXPIRE, Then.CANCEL):
+            self.progress.cancel(work, "its time is over", Then.EXPIRE)
+            return True
+        return False
 
     def on_absent(self, order_ids: Iterable[str]) -> None:
         """A whole picture of the account does not show these exchange orders of ours."""

@@ -179,9 +179,12 @@ class Connection:
         finally:
             self._note_news()
         api._requests["quotes"] = wanted = api._requests["quotes"] | set(symbols)
-        text = ",".join(sorted(wanted))
-        self._send({"aid": "subscribe_quote", "ins_list": text})
-        self.wait_until(lambda: api._data.get("ins_list", "") == text, "quotes")
+        self._send({"aid": "subscribe_quote", "ins_list": ",".join(sorted(wanted))})
+
+        def is_answered() -> bool:  # TqSim gives the list back in an order of its own
+            return set(api._data.get("ins_list", "").split(",")) == wanted
+
+        self.wait_until(is_answered, "quotes")
         return [self._node("quotes", symbol) for symbol in symbols]
 
     def ask(self, name: str, query: str, symbol: str) -> Callable[[], Mapping[str, Any] | None]:

@@ -219,9 +219,9 @@ class OrderEntry:
             ticket.price or ticket.limit or 1.0,  # a trailing stop needs some; its own is set later
             pricelimit=ticket.limit,
             exectype=getattr(bt.Order, ticket.kind.value),
-            valid=days_of(ticket.expires_ns) if ticket.expires_ns else None,
             tradeid=ticket.tradeid,
         )
+        order.valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
         order.p.price = order.created.price = ticket.price
         self._dress(order, ticket.symbol)
         return order

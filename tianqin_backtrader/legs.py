@@ -86,7 +86,7 @@ class LegFollower:
     def follow_up(self, work: Work) -> Phase | None:
         """What an order is to do: DUE, send the rest again; DONE, end; None, wait."""
         self.note_ends(work)
-        legs = work.legs[work.round :]
+        legs = [leg for leg in work.legs[work.round :] if leg.day_ends_ns]  # those that were sent
         short = [leg for leg in legs if leg.is_done and leg.told.filled < leg.volume]
         if short:
             reason = next((leg.told.reason for leg in short if leg.told.reason), "it was cancelled")
@@ -96,7 +96,7 @@ class LegFollower:
             if self._sender.send_due(work):
                 return None
             return self.follow_up(work)
-        if not short or work.is_at_exchange:
+        if work.is_at_exchange or work.unsent:
             return None
         return self._next(work, short)
 
@@ -109,11 +109,13 @@ class LegFollower:
     def _next(self, work: Work, short: list[LegWork]) -> Phase:
         if work.then is not None or any(leg.told.refused for leg in short):
             return Phase.DONE
-        if any(leg.lost for leg in short):
-            return Phase.DUE  # a stop protects a position: it is sent again
+        if not short or any(leg.lost for leg in short):
+            return Phase.DUE  # lots are left; a stop protects a position: it is sent again
+        if work.ticket.advanced is not None:
+            return Phase.DONE
         if any(self._ended_with_day(leg) for leg in short):
             return self._after_day(work, work.ticket, short)
-        if work.ticket.advanced is None and all(leg.advanced == "FAK" for leg in short):
+        if all(leg.advanced == "FAK" for leg in short):
             work.tries += 1
             work.follows_price = True
             return Phase.DUE
@@ -130,7 +132,8 @@ class LegFollower:
 
     def _ended_with_day(self, leg: LegWork) -> bool:
         said = any(text in leg.told.reason for text in DAY_ENDED)
-        return said or leg.day_ends_ns <= self._exchange.now_ns
+        rests = leg.advanced is None and isinstance(leg.price, float)  # others end by themselves
+        return said or (rests and leg.day_ends_ns <= self._exchange.now_ns)
 
     def _ended(self, work: Work, leg: LegWork) -> bool:
         """Note that a leg has ended; True the first time."""

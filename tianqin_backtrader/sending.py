@@ -55,9 +55,11 @@ class Sender:
         return self._exchange.sessions(symbol).is_open(self._exchange.now_ns)
 
     def day_ends_ns(self, symbol: str) -> int:
-        """Close of the contract's trading day of this moment, ns since 1970 UTC."""
-        sessions = self._exchange.sessions(symbol)
-        return sessions.close_of(sessions.trading_day_of(self._exchange.now_ns))
+        """Close of the trading day of this moment, after it of the next; ns since 1970 UTC."""
+        sessions, now_ns = self._exchange.sessions(symbol), self._exchange.now_ns
+        day = sessions.trading_day_of(now_ns)
+        close_ns = sessions.close_of(day)
+        return close_ns if close_ns > now_ns else sessions.close_of(sessions.calendar.next_day(day))
 
     def _agrees(self, work: Work) -> bool:
         """Whether the account's picture fits; one that does not for long is taken as it is."""
@@ -140,11 +142,17 @@ class Sender:
 
     def send_due(self, work: Work, *, with_order: bool = False) -> bool:
         """Send the legs whose turn it is, after the journal has them; False if one cannot be."""
-        price, advanced = self._price(work)
         due = work.due
         for leg in due:
-            leg.price, leg.advanced, leg.state = price, advanced, "sending"
             leg.day_ends_ns = self.day_ends_ns(work.symbol)
+        try:
+            price, advanced = self._price(work)
+        except OrderError as error:
+            for leg in due:
+                self._refuse(work, leg, error)
+            return False
+        for leg in due:
+            leg.price, leg.advanced, leg.state = price, advanced, "sending"
         self._write(work, due, with_order)
         taken = [self._hand_over(work, leg) for leg in due]
         return all(taken)
@@ -162,10 +170,13 @@ class Sender:
                 leg.advanced,
             )
         except OrderError as error:
-            leg.told.refused = True
-            self.drop(work, leg, f"not sent: {error}")
+            self._refuse(work, leg, error)
             return False
         return True
+
+    def _refuse(self, work: Work, leg: LegWork, error: OrderError) -> None:
+        leg.told.refused = True
+        self.drop(work, leg, f"not sent: {error}")
 
     def drop(self, work: Work, leg: LegWork, reason: str) -> None:
         """The leg never reached the exchange and never will."""
