@@ -28,6 +28,7 @@ from websockets.frames import Frame, Opcode
 from tianqin_backtrader import TqStore
 
 Asked = dict[str, Any]
+WARM = 100  # updates before the first order: what came during the login is behind
 TAIL = 20  # updates after the last order: it leaves with the first of them
 received: list[tuple[int, bytes]] = []  # packets, and when they were whole
 sent: list[tuple[int, str]] = []  # orders, and when they were given to the socket
@@ -102,8 +103,10 @@ def raw(asked: Asked, ticks: bool = False) -> None:
     quote = api.get_quote(symbol)
     if ticks:
         api.get_tick_serial(symbol)
-    last = quote.last_price
     gc.collect()
+    for _ in range(WARM):
+        api.wait_update()
+    last = quote.last_price
     while count < asked["orders"]:
         api.wait_update()
         if quote.last_price == last:
@@ -141,7 +144,7 @@ class Answering(bt.Strategy):
     params = (("asked", None),)
 
     def start(self) -> None:
-        self.count = 0
+        self.count = self.updates = 0
         gc.collect()
 
     def notify_order(self, order: bt.Order) -> None:
@@ -157,7 +160,8 @@ class Ticks(Answering):
     """Buys on a rise and sells on a fall, in `next`."""
 
     def next(self) -> None:
-        if self.data.history_phase or self.count >= self.p.asked["orders"]:
+        self.updates += not self.data.history_phase
+        if self.updates < WARM:
             return
         change = self.data.close[0] - self.data.close[-1]
         if change > 0:

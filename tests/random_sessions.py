@@ -16,6 +16,7 @@ is compared with the exchange's own books, read inside the exchange and not thro
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -871,6 +872,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1, help="so many seeds from --seed on")
     parser.add_argument("--verbose", action="store_true", help="tell what happens")
     given = parser.parse_args()
+    if not given.verbose:
+        logging.getLogger("tianqin_backtrader").setLevel(logging.CRITICAL)
     failed = 0
     for seed in range(given.seed, given.seed + given.count):
         report = run_session(seed, print if given.verbose else None)

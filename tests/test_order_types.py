@@ -193,6 +193,7 @@ class Play:
     bt_trades: list[bt.Trade] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)  # of the account, as last told
     notes: dict[str, Any] = field(default_factory=dict)  # what the plan wrote down
+    notices: list[tuple[str, str]] = field(default_factory=list)  # of `notify_store`
     bars: list[str] = field(default_factory=list)
     broker: Any = None
 
@@ -246,6 +247,9 @@ class Trader(bt.Strategy):
     def notify_trade(self, trade: bt.Trade) -> None:
         self.play.bt_trades.append(trade)
 
+    def notify_store(self, msg: Any, *args: Any, **about: Any) -> None:
+        self.play.notices.append((str(msg), str(args[0])))
+
     def look(self) -> None:
         end = self.data.datetime.datetime(0)
         self.play.bars.append(f"{end:%d %H:%M}")
@@ -270,11 +274,17 @@ def play(
     exchange: LocalExchange,
     plan: Mapping[str, Act | Sequence[Act]],
     symbols: Sequence[str] | None = None,
+    *,
+    wire: Wire | None = None,
+    journal: Path | None = None,
     **options: Any,
 ) -> Play:
-    """Run `plan` on all contracts of `exchange`; `options` are the broker's."""
-    result = Play(Wire(exchange), exchange)
-    with TqStore(exchange=exchange) as store:
+    """Run `plan` on all contracts of `exchange`; `options` are the broker's.
+
+    wire: of an earlier run on the same exchange, to be read on.
+    """
+    result = Play(wire or Wire(exchange), exchange)
+    with TqStore(exchange=exchange, journal=journal) as store:
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         result.broker = store.getbroker(**options)
         cerebro.setbroker(result.broker)
@@ -312,6 +322,11 @@ def bracket(verb: str, names: str, symbol: str, **options: Any) -> Act:
         strategy.orders.update({name: each for name, each in found if each is not None})
 
     return act
+
+
+def leave(strategy: Trader) -> None:
+    """End the run; the market stands still until somebody looks again."""
+    strategy.env.runstop()
 
 
 def cancel(name: str) -> Act:

@@ -220,20 +220,37 @@ def test_history_first_and_never_todays_lots_by_priority(seat: Seat) -> None:
     assert (held.long.total, held.short.total, held.net) == (2, 2, 0)
 
 
-def test_passive_orders_follow_the_price_one_at_a_time(seat: Seat) -> None:
-    seat.begin(CU, 4, price="PASSIVE")
+def test_passive_orders_queue_at_their_own_side_one_at_a_time(seat: Seat) -> None:
     most = 0
-    while seat.targets.is_busy(CU):
-        seat.connection.wait(now_s() + 5)
-        most = max(most, len(seat.alive()))
-        seat.targets.poll()
-    orders = list(seat.orders().values())
-    assert seat.told.ends == [("reached", CU)]
+    for lots in (4, -4, 3, -3, 2, 0):
+        side = "bid_price1" if lots > seat.net() else "ask_price1"
+        sent, price = len(seat.told.named), seat.quote(CU, side)
+        seat.begin(CU, lots, price="PASSIVE")
+        while seat.targets.is_busy(CU):
+            seat.connection.wait(now_s() + 5)
+            most = max(most, len(seat.alive()))
+            seat.targets.poll()
+        assert seat.told.named[sent][-1] == price
+        assert seat.net() == lots
+    assert {end[0] for end in seat.told.ends} == {"reached"}
     assert most == 1
-    assert len(orders) > 1, "this market moved before the order was filled"
-    assert len({order.price for order in orders}) == len(orders)
-    assert sum(order.volume - order.volume_left for order in orders) == seat.net() == 4
+    withdrawn = [order for order in seat.orders().values() if order.volume_left]
+    assert withdrawn, "no order had to follow the market"
+    assert {order.last_msg for order in withdrawn} == {"已撤单"}
     assert set(seat.orders()) == {key for key, *_ in seat.told.named}
+
+
+def test_a_better_price_withdraws_the_order_and_sends_it_again(seat: Seat) -> None:
+    bid, ask = seat.quote(CU, "bid_price1"), seat.quote(CU, "ask_price1")
+    prices = itertools.chain([bid - FAR] * 5, itertools.repeat(ask + 100))
+    assert seat.go(CU, 4, price=lambda _: next(prices)) == ("reached", CU)
+    first, second = seat.orders().values()
+    assert (first.order_id, first.price, first.volume, first.volume_left) == (
+        "run.1", bid - FAR, 4, 4,
+    )  # fmt: skip
+    assert (second.order_id, second.price, second.volume, second.volume_left) == (
+        "run.2", ask + 100, 4, 0,
+    )  # fmt: skip
 
 
 class Aggressive:
@@ -732,7 +749,7 @@ def test_a_session_after_another_starts_from_nothing() -> None:
 def test_a_target_outlives_a_broken_trading_connection(seat: Seat) -> None:
     price = seat.quote(CU, "bid_price1") - FAR
     seat.begin(CU, 2, price=lambda _: price)
-    seat.until(seat.alive)
+    seat.until(lambda: any(order.exchange_order_id for order in seat.orders().values()))
     seat.exchange.drop("td", 20)
     seat.until(lambda: seat.connection.trading.is_down)
     seat.until(lambda: not seat.connection.trading.is_down)
@@ -740,3 +757,25 @@ def test_a_target_outlives_a_broken_trading_connection(seat: Seat) -> None:
     assert seat.end() == ("reached", CU)
     assert seat.net() == 2
     assert [order.volume for order in seat.orders().values()] == [2, 2]
+
+
+def test_an_order_that_was_lost_on_its_way_fails_the_target(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went into a socket that had just broken; TqSdk waited for its end all day."""
+    seat.connection.trading.news()
+    with monkeypatch.context() as patch:
+        patch.setattr(seat.connection.api, "_send_pack", lambda _: None)
+        seat.begin(CU, 2)
+        seat.until(seat.alive)
+    for _ in range(100):
+        seat.connection.wait(now_s() + 5)
+        assert not seat.targets.poll()
+    seat.targets.lost(["run.1", "of another program"])
+    kind, _, reason = seat.end()
+    assert kind == "failed"
+    assert reason.endswith("the order never reached the gateway")
+    (order,), _ = seat.connection.trading.news()
+    assert (order.order_id, order.status, order.volume_left) == ("run.1", "FINISHED", 2)
+    assert seat.go(CU, 2) == ("reached", CU)
+    assert seat.net() == 2

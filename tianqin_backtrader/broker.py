@@ -65,6 +65,11 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._store = store
         self._desk: OrderDesk | None = None
         policy_of(self.p.policy)
+        self._rules = Rules(
+            market_ticks=self.p.market_ticks,
+            close_lead_s=self.p.close_lead_s,
+            holds_closed=self.p.holds_closed,
+        )
         self._targets = TargetRules(self.p.target_price, self.p.min_volume, self.p.max_volume)
         if self.p.execution == "target":
             self._targets.options("", self.p.policy)
@@ -81,13 +86,8 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         super().start()
         self._store.start(broker=self)
         self._last = None
-        rules = Rules(
-            market_ticks=self.p.market_ticks,
-            close_lead_s=self.p.close_lead_s,
-            holds_closed=self.p.holds_closed,
-        )
         floor, journal = self._store.floor, self._store.journal
-        self._desk = OrderDesk(floor, journal, rules, self._notify, self.terms.learn)
+        self._desk = OrderDesk(floor, journal, self._rules, self._notify, self.terms.learn)
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
@@ -189,9 +189,11 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         """Close long lots, then open short ones. Raises `InvalidOrder`."""
         return self._entry.enter(bt.order.SellOrder, owner, data, size, options)
 
-    def cancel(self, order: bt.Order) -> bool:
+    def cancel(self, order: bt.Order | None) -> bool:
         """Withdraw what has not traded, at the exchange every leg; False when it has ended."""
         desk = self._working_desk
+        if order is None:  # Backtrader's own broker takes it too
+            return False
         return self._entry.unstage(order) or desk.cancel(order)
 
     def modify(self, order: bt.Order, **changes: Any) -> bt.Order:

@@ -14,6 +14,7 @@ import backtrader as bt
 
 from .blotter import Blotter, Told
 from .connection import Connection
+from .errors import InvalidOrder
 from .execution import execute, finish, net_position
 from .floor import Floor
 from .journal_records import HoldingRecord
@@ -117,7 +118,10 @@ class OrderDesk:
 
     def modify(self, order: bt.Order, **changes: Any) -> None:
         """Change a living order. Raises `OrderError`."""
-        self.blotter.modify(self.key_of(order), **changes)
+        key = self.key_of(order)
+        if not key:
+            raise InvalidOrder(f"order {order.ref} was not written with this broker")
+        self.blotter.modify(key, **changes)
 
     # ---- what was there before
 

@@ -63,6 +63,7 @@ class OrderEntry:
 
         contract: of the order, if it is not the one that the feed follows now. Raises `OrderError`.
         """
+        _check_feed(data)
         contract = contract or data.contract
         direction = Direction.BUY if kind is bt.order.BuyOrder else Direction.SELL
         ticket = self._ticket(direction, data, contract, size, options, offset)
@@ -78,8 +79,10 @@ class OrderEntry:
     def feed_of(self, symbol: str) -> TqData:
         """The feed on which orders of `symbol` are written.
 
-        Raises `InvalidOrder` when none follows it, or a main contract of its product.
+        Raises `InvalidOrder` when none follows it, or a main contract of its product;
+        `UnknownSymbol` for what is no symbol.
         """
+        split_symbol(symbol)
         feeds = self._store.datas
         for data in feeds:
             if symbol in (data.symbol, data.contract):
@@ -243,6 +246,15 @@ def blank_order(
     return order
 
 
+def _check_feed(data: Any) -> None:
+    """Orders need a feed of ours, and its first bar: Backtrader reads the close off it."""
+    if not isinstance(data, TqData):
+        name = getattr(data, "_name", "") or type(data).__name__
+        raise InvalidOrder(f"order on {name!r}; expected a feed of store.getdata, or its symbol")
+    if not len(data):
+        raise InvalidOrder(f"{data.symbol} has no bar yet; write orders in next()")
+
+
 def _beyond_limits(terms: Instrument, ticket: Ticket) -> str:
     """Why today's limits forbid a limit order; empty where they do not, or are not known."""
     try:
@@ -258,7 +270,8 @@ def _order(
 ) -> bt.Order:
     """A Backtrader order; options that are none of its parameters become its `info`."""
     known = known_options(kind, options)
-    valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
+    asked = options.get("valid") is not None  # every order ends with its contract at the latest
+    valid = days_of(ticket.expires_ns) if asked and ticket.expires_ns else None
     order = kind(owner=owner, data=data, size=ticket.volume, **known | {"valid": valid})
     extra = {name: value for name, value in options.items() if name not in known}
     order.addinfo(**{name: value for name, value in extra.items() if name != "plimit"})

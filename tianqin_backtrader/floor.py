@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .clock import MarketClock, monotonic_ns
@@ -54,8 +55,10 @@ class Floor:
         return self._connection.trading.position(symbol)
 
     def terms(self, symbol: str) -> Instrument:
+        """The contract's terms. Raises `InvalidOrder` when it cannot be traded, or not any more."""
         terms = self._connection.listing.terms(symbol)
-        check_tradable(terms)
+        has_ended = 0 < terms.expire_ns <= self.now_ns
+        check_tradable(replace(terms, expired=True) if has_ended else terms)
         return terms
 
     def knows(self, symbol: str) -> bool:

@@ -66,7 +66,7 @@ def read_ticket(
         advanced=options.get("advanced"),
         offset=asked.offset,
         policy=str(options.get("policy") or asked.policy),
-        expires_ns=expiry_ns(options.get("valid"), asked.now_ns, asked.sessions),
+        expires_ns=_expiry(instrument, options.get("valid"), asked),
         oco=asked.oco,
         parent=asked.parent,
         feed=asked.feed,
@@ -116,6 +116,12 @@ def _check(instrument: Instrument, ticket: Ticket) -> None:
     check_order(free, ticket.direction, ticket.volume, instrument.price_tick if crosses else limit)
     kind = ticket.price_type or ("LIMIT" if crosses or limit is not None else "ANY")
     check_kind(instrument, kind, ticket.advanced)
+
+
+def _expiry(instrument: Instrument, valid: Any, asked: Asked) -> int:
+    """Until when the order stands, at most as long as its contract; ns since 1970 UTC, 0: on."""
+    until = (expiry_ns(valid, asked.now_ns, asked.sessions), instrument.expire_ns)
+    return min((moment for moment in until if moment), default=0)
 
 
 def _kind(options: Mapping[str, Any]) -> Kind:

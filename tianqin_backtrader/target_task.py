@@ -125,6 +125,10 @@ class TargetTask:
         if inserter is not None:
             self._inserters.append(inserter)
 
+    def follows(self, order_id: str) -> bool:
+        """Whether the task waits for the end of this order."""
+        return any(order["order_id"] == order_id for order in self._alive)
+
     @property
     def _alive(self) -> list[Any]:
         return [order for order in self._orders if order["status"] == "ALIVE"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Task
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ __all__ = ["TargetNews", "TargetOptions", "TargetTasks"]
 logger = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
+LOST = "the order never reached the gateway"
 CLOSE_NS = 2 * SECOND_NS  # how long a session that closes waits for its orders to be withdrawn
 
 
@@ -127,6 +128,15 @@ class TargetTasks:
                 self._end(target)
                 told = True
         return told
+
+    def lost(self, order_ids: Iterable[str]) -> None:
+        """Orders that never reached the gateway: a task would wait for them for ever.
+
+        Those that are of a target make it fail, with the next wait.
+        """
+        for order_id in order_ids:
+            if any(target.follows(order_id) for target in self._targets.values()):
+                self._connection.trading.give_up(order_id, LOST)
 
     def close(self) -> None:
         """Withdraw all orders and tell the ends; what gets no answer in time is left behind.

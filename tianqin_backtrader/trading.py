@@ -30,6 +30,7 @@ __all__ = ["TaskOrders", "TradingChannel", "contain"]
 logger = logging.getLogger(__name__)
 
 TASK_ORDER = "PYSDK_target"  # begins the ids that tqsdk.lib.target_pos_task makes up
+ENDED = {"status": "FINISHED", "is_dead": True, "is_online": False}
 
 
 class TaskOrders(Protocol):
@@ -182,13 +183,20 @@ class TradingChannel:
 
         def refuse(reason: str) -> None:
             logger.warning("order %s was not sent: %s", order_id, reason)
-            orders = {order_id: _refused(order_id, reason, *terms)}
-            diff = {"trade": {self._key(): {"orders": orders}}}
-            api._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
+            self._tell(order_id, _refused(order_id, reason, *terms))
 
         for sender in api._tasks - before:
             contain(api, sender, refuse)
         return order
+
+    def give_up(self, order_id: str, reason: str) -> None:
+        """Let TqSdk and its tasks hear the end of an order that the gateway does not know."""
+        self._tell(order_id, ENDED | {"last_msg": reason})
+
+    def _tell(self, order_id: str, fields: dict[str, Any]) -> None:
+        """Say something of an order as if the gateway had: it comes with the next wait."""
+        diff = {"trade": {self._key(): {"orders": {order_id: fields}}}}
+        self._api()._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
 
     # ---- the account as last told
 
@@ -244,9 +252,7 @@ def _refused(
         "volume_left": volume,
         "limit_price": price,
         "price_type": "LIMIT",
-        "status": "FINISHED",
         "last_msg": reason,
-        "is_dead": True,
-        "is_online": False,
         "is_error": True,
+        **ENDED,
     }

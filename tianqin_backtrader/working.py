@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from .errors import WrongSetting
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .offsets import CloseFees
 from .orders import LegState, OrderState
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 SECOND_NS = 1_000_000_000
+HALF_DAY_S = 43_200
 
 
 class Phase(str, Enum):
@@ -74,6 +76,13 @@ class Rules:
     close_lead_s: float = 30.0
     answer_s: float = 3.0
     holds_closed: bool = True
+
+    def __post_init__(self) -> None:
+        ticks, lead_s = self.market_ticks, self.close_lead_s
+        if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
+            raise WrongSetting("market_ticks", ticks, "a whole number of price ticks, from 0 on")
+        if not isinstance(lead_s, (int, float)) or not 0 < lead_s < HALF_DAY_S:
+            raise WrongSetting("close_lead_s", lead_s, "seconds before the day's end, above 0")
 
 
 class Exchange(Protocol):
