@@ -237,6 +237,7 @@ class Trader(bt.Strategy):
         self.orders = self.play.orders
         self.notes = self.play.notes
         self.by = {data.symbol: data for data in self.datas}
+        self.waiting: list[Callable[[Trader], bool]] = []  # until they have done what they wait for
 
     def notify_order(self, order: bt.Order) -> None:
         done = order.executed
@@ -256,6 +257,7 @@ class Trader(bt.Strategy):
         for key in (f"{end:%H:%M}", f"{end:%d %H:%M}"):
             for act in _acts(self.p.plan.get(key)):
                 act(self)
+        self.waiting = [look for look in self.waiting if not look(self)]
 
     next = prenext = look
 

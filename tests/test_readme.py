@@ -22,6 +22,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def program(word: str) -> str:
+    """The Python block of the README that `word` stands in."""
+    (found,) = [block for block in blocks("python") if word in block]
+    return found
+
+
 def test_there_are_two_commands() -> None:
     assert len(blocks("sh")) == 2
 
@@ -35,14 +41,14 @@ def evening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_program_runs_and_buys_once(evening: None) -> None:
     names: dict[str, Any] = {}
-    exec(blocks("python")[0], names)
+    exec(program("BuyOnce"), names)
     held = names["broker"].get_account_position("SHFE.cu2512")
     assert (held.long.today, held.net) == (1, 1)
 
 
 def test_the_feeds_deliver(evening: None) -> None:
     names: dict[str, Any] = {}
-    exec(blocks("python")[1], names)
+    exec(program("get_daily_data"), names)
     with names["store"] as store:
         cerebro = bt.Cerebro(tz=0, stdstats=False)
         cerebro.setbroker(store.getbroker())
@@ -56,12 +62,34 @@ def test_the_feeds_deliver(evening: None) -> None:
         assert sum(feed.audit.differed for feed in feeds) == 0
 
 
+def test_the_bracket_protects_what_it_buys(evening: None) -> None:
+    names: dict[str, Any] = {}
+    exec(program("buy_bracket"), names)
+    ended: list[tuple[str, str]] = []
+
+    class Told(names["Protected"]):  # type: ignore[misc]
+        def notify_order(self, order: bt.Order) -> None:
+            if not order.alive():
+                ended.append((order.getordername(), order.getstatusname()))
+
+    broker = names["broker"]
+    with broker._store as store:
+        cerebro = bt.Cerebro(tz=0, stdstats=False, quicknotify=True)
+        cerebro.setbroker(broker)
+        cerebro.adddata(store.getdata("SHFE.cu2512", history=5))
+        cerebro.addstrategy(Told)
+        cerebro.run()
+    assert ended[0] == ("Limit", "Completed")
+    assert not [status for _, status in ended if status in ("Rejected", "Margin")]
+    assert abs(broker.get_account_position("SHFE.cu2512").net) in (0, 2)
+
+
 def test_a_recording_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     command = [sys.executable, "-m", "tianqin_backtrader", "record", "SHFE.cu2511"]
     subprocess.run([*command, "--out", "ticks", "--seconds", "4"], check=True, capture_output=True)
     names: dict[str, Any] = {}
-    exec(blocks("python")[2], names)
+    exec(program("RecordedData"), names)
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.adddata(names["data"])
     cerebro.addstrategy(bt.Strategy)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import backtrader as bt
 
@@ -20,39 +20,23 @@ from .errors import TianqinError, WrongSetting
 from .execution import net_position
 from .feed import TqData
 from .journal_records import RollRecord
-from .legs import LOST
 from .model import AccountPosition
 from .notices import Notice
-from .pausing import carry, hold, let_go
-from .recovery import NEVER_SENT
-from .rolls import (
-    Act,
-    Fate,
-    Sight,
-    Stage,
-    Stand,
-    Step,
-    average,
-    fate,
-    roll_of,
-    shift_of,
-    step,
-    ticket_of,
-    with_key,
-)
-from .states import OrderState
-from .working import SECOND_NS, Phase, Then, Work
+from .roll_orders import Fate, carry, fate, hold, let_go
+from .roll_view import RollView
+from .rolls import Act, Stage, Step, keys_of, roll_of, step, ticket_of, with_key
+from .tickets import Ticket
+from .working import Phase, Then, Work
 
 if TYPE_CHECKING:
     from .store import TqStore
 
-__all__ = ["Rolling", "check_roll", "net_of"]
+__all__ = ["Rolling", "check_roll", "joined"]
 
 logger = logging.getLogger(__name__)
 
 MAIN = "KQ.m@"
 MODES = ("notify", "auto")
-PATIENCE_NS = 3 * SECOND_NS  # how long the account's picture may disagree with what was told
 
 
 def check_roll(symbol: str, mode: str) -> None:
@@ -60,7 +44,16 @@ def check_roll(symbol: str, mode: str) -> None:
     if mode not in MODES:
         raise WrongSetting("mode", mode, " or ".join(map(repr, MODES)))
     if not symbol.startswith(MAIN):
-        raise WrongSetting("data", symbol, f"a main contract, such as {MAIN}SHFE.cu: others stay")
+        raise WrongSetting("data", symbol, f"a main contract such as {MAIN}SHFE.cu; others stay")
+
+
+def joined(positions: Iterable[AccountPosition]) -> bt.Position:
+    """The net lots of several contracts as one position, at the average price of the larger side."""
+    nets = [net_position(position) for position in positions]
+    size = sum(net.size for net in nets)
+    same = [net for net in nets if net.size * size > 0]
+    lots = sum(net.size for net in same)
+    return bt.Position(size, sum(net.size * net.price for net in same) / lots if lots else 0.0)
 
 
 class Rolling:
@@ -71,42 +64,42 @@ class Rolling:
     ) -> None:
         self._store, self._desk, self._entry = store, desk, entry
         self._modes, self._policy = modes, policy
+        self._view = RollView(store.floor, store.journal, desk.blotter)
         self._rolls: dict[str, RollRecord] = {}  # under way, by main contract
         self._follows: dict[str, str] = {}  # contracts as the journal has them, by main contract
-        self._past: dict[str, Stand] = {}  # what orders of earlier runs have come to
-        self._doubts: dict[str, int] = {}  # since when an account's picture does not fit; monotonic
-        desk.after, entry.busy = self.settle, self.refusal
 
     # ---- what was there before
 
     def prepare(self) -> None:
         """Before orders are restored: ask for the contracts that they are of."""
         journal, mains = self._store.journal, self._mains()
-        records = [record for record in journal.rolls() if record.main in mains]
-        left = [order.symbol for order in journal.open_orders() if _feed_of(order.ticket) in mains]
-        for symbol in dict.fromkeys([*left, *(s for r in records for s in (r.old, r.new))]):
-            self._ask_for(symbol)
-        for record in records:
-            if record.phase == Stage.FOLLOWING.value:
+        for record in journal.rolls():
+            if record.main in mains and record.phase == Stage.FOLLOWING.value:
                 self._follows[record.main] = record.new
-            else:
+            elif record.main in mains:
                 self._rolls[record.main] = record
+        tickets = [Ticket.from_text(order.ticket) for order in journal.open_orders()]
+        wanted = [ticket.symbol for ticket in tickets if ticket.feed in mains]
+        wanted += [symbol for roll in self._rolls.values() for symbol in (roll.old, roll.new)]
+        for symbol in dict.fromkeys([*wanted, *self._follows.values()]):
+            self._ask_for(symbol)
 
     def take_up(self) -> None:
         """Orders are restored: those that waited for a roll wait again."""
         for work in self._desk.blotter.alive:
             withdrawn_for, work.reason = work.reason, ""
             for roll in self._rolls.values():
-                if work in self._waiting(roll):
+                if work in self._view.others(roll):
                     work.paused = roll.name
                     if work.phase is Phase.LEAVING and withdrawn_for == roll.name:
                         work.then, work.why = Then.REPLACE, roll.name
 
-    def shown(self) -> dict[str, TqData]:
-        """Contracts whose lots belong to a main contract's feed, beside the one it follows."""
+    def former(self) -> dict[str, TqData]:
+        """The contracts whose lots the feeds of main contracts held when the last run ended."""
+        held = {main: now for main, now in self._follows.items() if main in self._modes}
+        held |= {main: roll.old for main, roll in self._rolls.items()}
         mains = self._mains()
-        olds = {main: roll.old for main, roll in self._rolls.items()}
-        return {old: mains[main] for main, old in (self._follows | olds).items() if main in mains}
+        return {old: mains[main] for main, old in held.items()}
 
     def begin(self) -> None:
         """All stands as it was: unfinished rolls go on, changes of the meantime are seen."""
@@ -114,12 +107,11 @@ class Rolling:
         for work in self._desk.blotter.alive:
             if work.symbol not in feeds:
                 self._desk.leave(work.symbol)
+            for roll in self._rolls.values():
+                if work.key in keys_of(roll):
+                    self._name(self._desk.order_of(work), roll, work.symbol)
         for roll in list(self._rolls.values()):
-            logger.info("%s goes on, %s", roll.name, roll.phase)
-            self._desk.leave(roll.old)
-            for key in f"{roll.closing} {roll.opening}".split():
-                if self._desk.knows(key):
-                    self._name(self._desk.order_of(self._works[key]), roll, self._works[key].symbol)
+            logger.info("%s goes on: %s", roll.name, roll.phase)
             self._drive(roll)
         self._look_at_all()
 
@@ -129,8 +121,7 @@ class Rolling:
         """The feed of a main contract follows another contract than `before`."""
         self._desk.leave(before)
         for order in self._desk.alive_of(before):
-            if order.data.symbol == data.symbol:
-                order.addinfo(contract=before)
+            order.addinfo(contract=before)
         self._look(data)
 
     def settle(self) -> None:
@@ -148,10 +139,10 @@ class Rolling:
         return ""
 
     def contracts(self, data: TqData) -> list[str]:
-        """The contracts whose lots are the feed's: two while a roll goes on."""
+        """The contracts whose lots are the feed's: more than one while a roll goes on."""
         roll = self._rolls.get(data.symbol)
-        olds = [] if roll is None else [roll.old, roll.new]
-        return list(dict.fromkeys([*olds, data.contract]))
+        rolling = [] if roll is None else [roll.old, roll.new]
+        return list(dict.fromkeys([*rolling, data.contract]))
 
     # ---- inside: which contract is followed
 
@@ -168,29 +159,19 @@ class Rolling:
         before = self._follows.get(main)
         if mode is None or main in self._rolls or now == before:
             return
-        lots = 0 if before is None else self._lots(before)
-        roll = roll_of(main, before or now, now, lots, self._now_ns)
+        lots = 0 if before is None else self._view.lots(before)
+        roll = roll_of(main, before or now, now, lots, self._store.floor.now_ns)
         self._follows[main] = now
         with self._store.journal.together():
             self._keep(replace(roll, name=main, old=now, lots=0, phase=Stage.FOLLOWING.value))
             if before is not None and mode == "auto":
                 self._rolls[main] = self._keep(roll)
-        if main in self._rolls:
-            logger.info("%s begins: %d lots", roll.name, lots)
-            self._desk.leave(roll.old)
-            self._drive(roll)
-        elif before is not None:
-            self._tell_due(roll)
-
-    def _tell_due(self, roll: RollRecord) -> None:
-        orders = len(self._waiting(roll))
-        held = self._store.floor.position(roll.old)
-        if orders or held.long.total or held.short.total:
-            text = (
-                f"{roll.main} follows {roll.new} now; {roll.lots} net lots and {orders} orders are "
-                f"left in {roll.old}: close them by its name and open the new ones"
-            )
-            self._tell(Notice.ROLL_DUE, text, roll, lots=roll.lots)
+        if before is not None:
+            self._desk.leave(before)
+            if main in self._rolls:
+                self._drive(roll)
+            else:
+                self._tell_due(roll)
 
     def _ask_for(self, symbol: str) -> None:
         try:
@@ -200,12 +181,19 @@ class Rolling:
 
     # ---- inside: one roll
 
+    def _keep(self, roll: RollRecord) -> RollRecord:
+        self._store.journal.put_roll(roll)
+        return roll
+
+    def _name(self, order: bt.Order, roll: RollRecord, contract: str) -> None:
+        order.addinfo(roll=roll.name, contract=contract)
+
     def _drive(self, roll: RollRecord) -> None:
         """Take all steps that can be taken now."""
         while True:
-            for work in self._waiting(roll):
+            for work in self._view.others(roll):
                 hold(self._desk.blotter.progress, work, roll.name)
-            todo = step(roll, self._sight(roll))
+            todo = step(roll, self._view.sight(roll, may_open=not self._entry.halted))
             if todo.act is Act.FINISH:
                 self._finish(todo.roll)
                 return
@@ -216,7 +204,7 @@ class Rolling:
             roll = self._order(todo)
 
     def _order(self, todo: Step) -> RollRecord:
-        """Write the order of a step, the record before it."""
+        """Write the order of a step, the roll's record before it."""
         data = self._mains()[todo.roll.main]
         ticket = ticket_of(todo.roll, todo.act, todo.volume, self._policy)
         order = self._entry.restored(data, ticket)
@@ -226,97 +214,60 @@ class Rolling:
         self._desk.submit([(order, ticket)])
         return roll
 
-    def _sight(self, roll: RollRecord) -> Sight:
-        keys = f"{roll.closing} {roll.opening}".split()
-        stands = {key: self._stand(key) for key in keys}
-        return Sight(
-            now_ns=self._now_ns,
-            lots=self._lots(roll.old),
-            is_quiet=self._is_quiet(roll),
-            may_open=not self._entry.halted,
-            opens_ns=self._store.floor.sessions(roll.old).next_open(roll.at_ns),
-            stands={key: stand for key, stand in stands.items() if stand is not None},
-        )
-
-    def _stand(self, key: str) -> Stand | None:
-        """What an order has come to; None if the journal does not know it."""
-        work = self._works.get(key)
-        if work is not None:
-            return _stand_of(self._desk.blotter.ledger.filled(key), work.phase is Phase.DONE, work.reason)
-        if key not in self._past:
-            for record in self._store.journal.orders([key]):
-                filled = sum(trade.volume for trade in self._store.journal.trades(key))
-                ended = OrderState(record.state).is_terminal
-                self._past[key] = _stand_of(filled, ended, record.reason)
-        return self._past.get(key)
-
-    def _is_quiet(self, roll: RollRecord) -> bool:
-        """Whether nothing but the roll trades the old contract, and the account shows all of it."""
-        if any(work.is_at_exchange for work in self._waiting(roll)):
-            return False
-        if self._desk.blotter.progress.lots.agrees(roll.old):
-            self._doubts.pop(roll.name, None)
-            return True
-        now_ns = self._store.floor.mono_ns
-        return now_ns - self._doubts.setdefault(roll.name, now_ns) >= PATIENCE_NS
-
-    def _waiting(self, roll: RollRecord) -> list[Work]:
-        """The living orders of the old contract but the roll's own."""
-        keys = f"{roll.closing} {roll.opening}".split()
-        alive = self._desk.blotter.alive
-        return [work for work in alive if work.symbol == roll.old and work.key not in keys]
-
-    # ---- inside: its end
-
     def _finish(self, roll: RollRecord) -> None:
-        waiting = self._waiting(roll)
-        shift, tick = self._shift(roll), self._store.floor.terms(roll.new).price_tick
-        if math.isnan(shift) and waiting:
+        others, shift = self._view.others(roll), self._view.shift(roll)
+        if others and not roll.lots and math.isnan(shift):
             return  # until both contracts have a price
-        ledger, progress = self._desk.blotter.ledger, self._desk.blotter.progress
-        fates = [(w, fate(w.ticket, ledger.filled(w.key), roll, shift, tick)) for w in waiting]
-        for work, end in fates:
+        desk, progress = self._desk, self._desk.blotter.progress
+        tick = self._store.floor.terms(roll.new).price_tick
+        filled = desk.blotter.ledger.filled
+        ends = [(work, fate(work.ticket, filled(work.key), roll, shift, tick)) for work in others]
+        for work, end in ends:
             self._bind(work, end)
         with self._store.journal.together():
-            for work, end in fates:
+            for work, end in ends:
                 carry(progress, work, end, tick)
             self._keep(roll)
         del self._rolls[roll.main]
-        for work, end in fates:
-            let_go(progress, work, end, f"nothing is left for it to trade after {roll.name}")
+        for work, end in ends:
+            let_go(progress, work, end, f"nothing is left for it to close: {roll.name}")
         self._tell_end(roll, shift)
         self._look(self._mains()[roll.main])
 
     def _bind(self, work: Work, end: Fate) -> None:
+        """The order's Backtrader order goes to the new contract, too."""
         if end.ticket is not None and end.ticket.symbol != work.symbol:
             order = self._desk.order_of(work)
             order.addcomminfo(order.broker.terms_of(end.ticket.symbol, order.data))
             order.addinfo(contract=end.ticket.symbol)
             self._desk.bind(order, end.ticket)
 
-    def _shift(self, roll: RollRecord) -> float:
-        """What prices move by, CNY; NaN while a price is not known."""
-        journal, floor = self._store.journal, self._store.floor
-        closed = average(t for key in roll.closing.split() for t in journal.trades(key))
-        opened = average(t for key in roll.opening.split() for t in journal.trades(key))
-        if not roll.opened:
-            closed, opened = (float(floor.quote(s)["last_price"]) for s in (roll.old, roll.new))
-        if roll.lots and not roll.opened:
-            return 0.0
-        unknown = math.isnan(closed + opened)
-        return math.nan if unknown else shift_of(closed, opened, floor.terms(roll.new).price_tick)
+    # ---- inside: what is told
+
+    def _tell_due(self, roll: RollRecord) -> None:
+        held = self._store.floor.position(roll.old)
+        orders = len(self._view.others(roll))
+        if orders or held.long.total or held.short.total:
+            text = (
+                f"{roll.main} follows {roll.new} now; {roll.lots} net lots and {orders} orders are "
+                f"left in {roll.old}: close them by its name, then open {roll.new}"
+            )
+            self._tell(Notice.ROLL_DUE, text, roll, lots=roll.lots)
 
     def _tell_end(self, roll: RollRecord, shift: float) -> None:
         about = {"closed": roll.closed, "opened": roll.opened, "shift": shift}
-        text = f"{roll.main}: {roll.closed} lots of {roll.old} closed, {roll.opened} of {roll.new} opened"
+        text = (
+            f"{roll.main}: {roll.closed} of {abs(roll.lots)} lots of {roll.old} were closed, "
+            f"{roll.opened} of {roll.new} opened"
+        )
         if roll.phase == Stage.DONE.value:
             self._tell(Notice.ROLLED, text, roll, **about)
             return
-        reasons = "; ".join(self._reasons(roll))
-        rest = abs(roll.lots) - roll.closed
-        self._tell(
-            Notice.ROLL_FAILED,
-            f"{text}, of {abs(roll.lots)}; {rest} lots stay in {roll.old}: {reasons}; trade it by name",
-            roll,
-            **about,
-        )
+        text += f"; {self._view.reason(roll)}; trade the rest by the contract's name"
+        self._tell(Notice.ROLL_FAILED, text, roll, **about)
+
+    def _tell(self, notice: Notice, text: str, roll: RollRecord, **about: object) -> None:
+        log = logger.warning if notice is Notice.ROLL_FAILED else logger.info
+        log("%s: %s", notice, text)
+        data = self._mains()[roll.main]
+        self._store.tell(notice, text, data=data, before=roll.old, after=roll.new, **about)

@@ -11,34 +11,27 @@ Rules:
 - Nothing is opened before the closing has ended, and never more lots than were closed.
 - An order that never reached the exchange is written again at once. A closing order that ends short
   is written once more, for the rest, when the market opens next.
-- Orders of the old contract wait meanwhile, withdrawn from the exchange. Then they follow the lots,
-  their prices moved by what the roll cost a lot; where nothing was opened they stay.
-- An order that would close lots stands for no more than there are where it stands. Pure.
+- Other orders of the old contract wait meanwhile, see `roll_orders`. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Decimal
 from enum import Enum
 
-from .contracts import is_on_tick, round_to_tick
-from .journal_records import RollRecord, TradeRecord
+from .journal_records import RollRecord
 from .tickets import Ticket
 from .values import Direction, Offset
 
 __all__ = [
     "Act",
-    "Fate",
     "Sight",
-    "Stand",
     "Stage",
+    "Stand",
     "Step",
-    "average",
-    "fate",
+    "keys_of",
     "roll_of",
-    "shift_of",
     "step",
     "ticket_of",
     "with_key",
@@ -122,6 +115,11 @@ def with_key(roll: RollRecord, act: Act, key: str) -> RollRecord:
     return replace(roll, opening=f"{roll.opening} {key}".strip())
 
 
+def keys_of(roll: RollRecord) -> list[str]:
+    """Of the orders that the roll has written."""
+    return [*roll.closing.split(), *roll.opening.split()]
+
+
 def ticket_of(roll: RollRecord, act: Act, volume: int, policy: str) -> Ticket:
     """The market order of a step, without a key."""
     closes = act is Act.CLOSE
@@ -201,60 +199,3 @@ STEPS: Mapping[Stage, Callable[[RollRecord, Sight], Step]] = {
     Stage.DONE: _nothing,
     Stage.FAILED: _nothing,
 }
-
-
-# ---- the orders that wait meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of a waiting order. `ticket`: as it stands from now on; None: it ends."""
-
-    ticket: Ticket | None
-    shift: float = 0.0  # CNY that its prices moved
-
-
-def fate(ticket: Ticket, filled: int, roll: RollRecord, shift: float, tick: float) -> Fate:
-    """Where a waiting order stands after the roll; `filled`: lots that it has traded."""
-    moves = roll.opened > 0 or not roll.lots
-    there = roll.opened if moves else abs(roll.lots) - roll.closed
-    closes = bool(roll.lots) and ticket.direction is (
-        Direction.SELL if roll.lots > 0 else Direction.BUY
-    )
-    if closes and there < abs(roll.lots) and ticket.volume - filled > there:
-        if not there:
-            return Fate(None)
-        ticket = replace(ticket, volume=filled + there)
-    if not moves or (ticket.offset in (Offset.CLOSE, Offset.CLOSETODAY) and not closes):
-        return Fate(ticket)
-    return Fate(_shifted(replace(ticket, symbol=roll.new), shift, tick), shift)
-
-
-def _shifted(ticket: Ticket, shift: float, tick: float) -> Ticket:
-    limit, price = ticket.limit, ticket.price
-    return replace(
-        ticket,
-        price=None if price is None else moved(price, shift, tick, ticket.direction),
-        limit=None if limit is None else moved(limit, shift, tick, ticket.direction),
-    )
-
-
-def moved(price: float, shift: float, tick: float, direction: Direction) -> float:
-    """A price moved; one on the price grid stays on it, a stop's need not be there."""
-    if not is_on_tick(price, tick):
-        return price + shift
-    return round_to_tick(price + shift, tick, direction)
-
-
-def shift_of(closed_cny: float, opened_cny: float, tick: float) -> float:
-    """What a lot costs more in the new contract, CNY per unit, to the nearest price tick."""
-    grid = Decimal(repr(tick))
-    steps = (Decimal(repr(opened_cny)) - Decimal(repr(closed_cny))) / grid
-    return float(steps.to_integral_value(ROUND_HALF_EVEN) * grid)
-
-
-def average(trades: Iterable[TradeRecord]) -> float:
-    """Average price of trades, CNY; NaN for none."""
-    taken = [(trade.price, trade.volume) for trade in trades]
-    lots = sum(volume for _, volume in taken)
-    return sum(price * volume for price, volume in taken) / lots if lots else float("nan")
