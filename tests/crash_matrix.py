@@ -275,7 +275,7 @@ class Program:
         assert process.stdin is not None
         process.stdin.write(json.dumps(spec) + "\n")
         process.stdin.flush()
-        pid, heard = 0, None
+        pid, heard, failed = 0, None, ""
         try:
             for said in self._said():
                 if "pid" in said:
@@ -286,15 +286,18 @@ class Program:
                     mark()
                     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: at once too
                 elif "failed" in said:
-                    raise RuntimeError(said["failed"])
+                    failed = said["failed"]
                 elif "done" in said:
                     heard = said["done"]
                 elif "exit" in said:
-                    return heard
+                    break
+            else:
+                self.close()  # it cannot fork and has ended
         except TimeoutError:
             self.close()
             raise
-        self.close()
+        if failed:
+            raise RuntimeError(failed)
         return heard
 
     def _serving(self) -> subprocess.Popen[str]:

@@ -60,7 +60,10 @@ def market(
     step_s: float = 10,
     **options: Any,
 ) -> LocalExchange:
-    """An exchange that shows these contracts during `spans`, "10:31" or "2025-09-17 09:00"."""
+    """An exchange that shows these contracts during `spans`, "10:31" or "2025-09-17 09:00".
+
+    A price at the day's limit has no other side; limits are 6 % around the first price.
+    """
     files = [_written(folder, symbol, path, spans, step_s) for symbol, path in paths.items()]
     return LocalExchange(replay=files, **options)
 
@@ -72,10 +75,11 @@ def _written(
     tick, rows = TICKS[symbol], [COLUMNS]
     for now in _moments(path.spans or spans, step_s):
         price = next((p for at, p in reversed(moves) if at <= now), path.price)
-        bids = (price - tick, path.lots, price + tick, path.lots)
-        deeper = (price - 4 * tick, path.deep, price + 4 * tick, path.deep)
-        limits = (round(path.price * 1.06 / tick) * tick, round(path.price * 0.94 / tick) * tick)
-        numbers = (price, len(rows), 1000, *bids, *deeper, *limits)
+        upper, lower = (round(path.price * part / tick) * tick for part in (1.06, 0.94))
+        buyers, sellers = (price > lower) * path.lots, (price < upper) * path.lots
+        best = (price - tick * (price < upper), buyers, price + tick * (price > lower), sellers)
+        deeper = (price - 4 * tick, path.deep * (buyers > 0), price + 4 * tick, path.deep * (sellers > 0))
+        numbers = (price, len(rows), 1000, *best, *deeper, upper, lower)
         rows.append(f"{now:%Y-%m-%d %H:%M:%S.%f}," + ",".join(f"{n:.10g}" for n in numbers))
     file = folder / f"{symbol}.csv"
     file.write_text("\n".join(rows), encoding="utf-8")
@@ -1326,10 +1330,309 @@ def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
     assert result.broker.getvalue() - 10_000_000 == pytest.approx(gain)
 
 
+# ---- over the night
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    few: dict[str, Any] = {"lots": 3, "deep": 3}
+    paths = {
+        "SHFE.rb2601": Prices(3000, {"21:02:20": 3021}),
+        "SHFE.hc2601": Prices(3300, {"21:02:20": 3270}),
+        "SHFE.al2511": Prices(20000, {"14:58:20": 20050, "21:02:20": 20000}, **few),
+        "DCE.m2601": Prices(3000),
+        "DCE.y2601": Prices(8320, {"21:00": 8400}),
+        "CZCE.SR601": Prices(5500),
+        "CFFEX.IF2510": Prices(4500, {"2025-09-17 14:59:30": 4510}),
+    }
+    spans = ("14:56", "15:00:10"), ("20:59", "21:05"), ("2025-09-17 14:58", "2025-09-17 15:00")
+    o = bt.Order
+    limit = {"exectype": o.Limit}
+    return play(
+        market(tmp_path_factory.mktemp("nights"), paths, *spans),
+        {
+            "16 14:57": [buy("rb", "SHFE.rb2601", 2), buy("hc", "SHFE.hc2601", 2)],
+            "16 14:58": [
+                sell("close", "SHFE.rb2601", 2, price=3020, **limit),
+                sell("stop", "SHFE.hc2601", 2, exectype=o.Stop, price=3280),
+                buy("part", "SHFE.al2511", 7, price=20005, **limit),
+                buy("gap", "DCE.y2601", exectype=o.Stop, price=8350),
+            ],
+            "16 15:00": [
+                buy("day", "DCE.m2601", price=2950, valid=o.DAY, **limit),
+                buy("FAK", "CZCE.SR601", 2, price=5501, advanced="FAK", **limit),
+                buy("at the close", "CFFEX.IF2510", exectype=o.Close),
+            ],
+        },
+    )
+
+
+def test_resting_close_of_todays_lots_closes_history_lots_tomorrow(nights: Play) -> None:
+    """CLOSETODAY is refused for lots of yesterday: the order is planned anew."""
+    legs = [(sent.at, sent.offset, sent.volume) for sent in nights.sent("close")]
+    assert legs == [("14:58:10", "CLOSETODAY", 2), ("21:00:00", "CLOSE", 2)]
+    assert nights.told("close") == STRAIGHT
+    assert nights.held("SHFE.rb2601") == (0, 0, 0, 0)
+
+
+def test_stop_over_the_night_closes_history_lots(nights: Play) -> None:
+    assert nights.legs("stop") == [("SELL", "CLOSE", 2)]
+    assert nights.told("stop") == STRAIGHT
+
+
+def test_order_filled_in_part_stands_again_for_the_rest(nights: Play) -> None:
+    sent = [(leg.at, leg.volume) for leg in nights.sent("part")]
+    assert sent == [("14:58:10", 7), ("21:00:00", 1)]
+    assert nights.fills("part") == [(3, 20005), (3, 20005), (1, 20005)]
+    assert nights.told("part") == [S, A, P, P, C]
+
+
+def test_stop_behind_a_gap_goes_off_at_the_opening(nights: Play) -> None:
+    assert [leg.at for leg in nights.sent("gap")] == ["21:00:00"]
+    assert nights.fills("gap") == [(1, 8402)]
+
+
+def test_order_written_after_the_close_is_of_the_next_day(nights: Play) -> None:
+    """A day order lives through the next day; what stands for the close waits for the next one."""
+    assert [leg.at for leg in nights.sent("day")] == ["21:00:00"]
+    assert nights.told("day") == [S, A]
+    assert [leg.at for leg in nights.sent("FAK")] == ["21:00:00"]
+    assert nights.fills("FAK") == [(2, 5501)]
+    assert [leg.at for leg in nights.sent("at the close")] == ["14:59:30"]
+    assert nights.fills("at the close") == [(1, 4510.2)]
+
+
+# ---- in the same breath
+
+
+@pytest.fixture(scope="module")
+def breaths(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    one: dict[str, Any] = {"lots": 1, "deep": 1}
+    few: dict[str, Any] = {"lots": 3, "deep": 3}
+    paths = {
+        "SHFE.rb2601": Prices(3000),
+        "SHFE.hc2601": Prices(3300),
+        "DCE.m2601": Prices(3000),
+        "DCE.y2601": Prices(8320),
+        "SHFE.al2511": Prices(20000, {"10:34:20": 20050, "10:34:30": 20000, "10:35:20": 19900}, **one),
+        "DCE.p2601": Prices(9000, {"10:33:20": 9004}, **few),
+        "CZCE.SR601": Prices(5500, {"10:34:20": 5460}),
+        "CZCE.CF601": Prices(14000, {"10:34:20": 14100}),
+    }
+    o = bt.Order
+    limit = {"exectype": o.Limit}
+
+    def at_once(s: Trader) -> None:
+        s.notes["at once"] = [s.broker.cancel(s.orders["again"]) for _ in range(2)]
+
+    return play(
+        market(tmp_path_factory.mktemp("breaths"), paths, ("10:31", "10:40")),
+        {
+            "10:33": [
+                buy("again", "SHFE.rb2601", price=2990, **limit),
+                at_once,
+                buy("twice", "SHFE.hc2601", 2, price=3290, **limit),
+                modify("twice", price=3280),
+                modify("twice", price=3285, size=3),
+                buy("changed, gone", "DCE.m2601", price=2990, **limit),
+                modify("changed, gone", price=2980),
+                cancel("changed, gone"),
+                bracket("buy_bracket", "n n/stop n/limit", "SHFE.al2511", size=3,
+                        price=20010, stopprice=19950, limitprice=20045),
+                buy("more", "DCE.p2601", 5, price=9002, **limit),
+                bracket("buy_bracket", "v v/stop v/limit", "CZCE.SR601", size=2, price=5480,
+                        stopprice=5450, limitprice=5540, valid=moment("10:36")),
+                buy("stop and size", "CZCE.CF601", exectype=o.Stop, price=14050),
+                modify("stop and size", size=3),
+            ],
+            "10:34": [
+                modify("more", size=8, price=9006),
+                buy("y", "DCE.y2601", 2),
+            ],
+            "10:35": [
+                sell("y out", "DCE.y2601", 2, price=8360, **limit),
+                modify("y out", price=8319),
+            ],
+        },
+    )  # fmt: skip
+
+
+def test_order_cancelled_in_the_bar_that_wrote_it_ends_once(breaths: Play) -> None:
+    assert breaths.told("again")[-1] == "Canceled"
+    assert breaths.told("again").count("Canceled") == 1
+    assert breaths.notes["at once"][0] is True
+
+
+def test_order_changed_twice_in_one_bar_stands_as_last_said(breaths: Play) -> None:
+    sent = [(leg.price, leg.volume) for leg in breaths.sent("twice")]
+    assert sent[-1] == (3285, 3)
+    assert breaths.told("twice") == [S, A] + [A] * (len(breaths.told("twice")) - 2)
+    assert breaths.orders["twice"].created.size == 3
+    assert breaths.orders["twice"].executed.remsize == 3
+
+
+def test_cancel_beats_a_change(breaths: Play) -> None:
+    assert breaths.told("changed, gone")[-1] == "Canceled"
+    assert [leg.price for leg in breaths.sent("changed, gone")] == [2990]
+
+
+def test_stop_closes_what_the_half_filled_limit_has_left(breaths: Play) -> None:
+    """One lot went to the limit; the stop must not sell three."""
+    assert breaths.fills("n/limit") == [(-1, 20045)]
+    assert breaths.told("n/limit")[-1] == "Canceled"
+    assert sum(size for size, _ in breaths.fills("n/stop")) == -2
+    assert breaths.held("SHFE.al2511") == (0, 0, 0, 0)
+
+
+def test_half_filled_order_is_made_larger(breaths: Play) -> None:
+    """Three lots at 9,002; five more at 9,006 after the price went up."""
+    assert [(leg.price, leg.volume) for leg in breaths.sent("more")] == [(9002, 5), (9006, 5)]
+    assert breaths.fills("more") == [(3, 9002), (3, 9006), (2, 9006)]
+    assert breaths.end("more").status == C
+    assert breaths.end("more").filled == 8
+
+
+def test_bracket_expires_as_its_children_say(breaths: Play) -> None:
+    assert breaths.told("v") == STRAIGHT
+    for name in ("v/stop", "v/limit"):
+        assert breaths.told(name)[-1] in ("Expired", "Canceled")
+        assert breaths.end(name).at == "10:36:00"
+    assert "Expired" in (breaths.end("v/stop").status, breaths.end("v/limit").status)
+    assert breaths.held("CZCE.SR601") == (2, 0, 0, 0)
+
+
+def test_stop_is_made_larger_while_it_waits(breaths: Play) -> None:
+    assert breaths.fills("stop and size") == [(3, 14105)]
+    assert breaths.end("stop and size").left == 0
+
+
+def test_resting_close_is_changed_and_closes_the_same_lots(breaths: Play) -> None:
+    """Withdrawn first: the lots that it held are free for the changed one."""
+    assert breaths.legs("y out") == [("SELL", "CLOSE", 2)] * len(breaths.sent("y out"))
+    assert breaths.fills("y out") == [(-2, 8319)]
+    assert breaths.held("DCE.y2601") == (0, 0, 0, 0)
+
+
+# ---- money, limits, other feeds
+
+
+def test_opening_leg_that_lacks_money_leaves_the_closing_one(tmp_path: Path) -> None:
+    """2,198 CNY a lot of rb (3,140 x 10 t x 7 %): 10,000 CNY carry four."""
+    result = play(
+        market(tmp_path, {"SHFE.rb2601": Prices(3000)}, ("10:31", "10:38"), balance_cny=10_000.0),
+        {
+            "10:33": buy("in", "SHFE.rb2601", 4),
+            "10:34": buy("too much", "SHFE.rb2601", 1),
+            "10:35": sell("turn", "SHFE.rb2601", 10),
+            "10:36": bracket("buy_bracket", "poor poor/stop poor/limit", "SHFE.rb2601", size=6,
+                             price=3001, stopprice=2950, limitprice=3050),
+        },
+    )  # fmt: skip
+    assert result.told("in") == STRAIGHT
+    assert result.told("too much")[-1] == "Margin"
+    assert "资金不足" in result.orders["too much"].info.reason
+    assert result.told("turn") == [S, A, P, "Canceled"]
+    assert result.end("turn").filled == -4
+    assert "资金不足" in result.orders["turn"].info.reason
+    assert result.told("poor")[-1] == "Margin"
+    assert result.told("poor/stop")[-1] == result.told("poor/limit")[-1] == "Canceled"
+    assert result.broker.positions() == {}
+
+
+def test_market_order_at_a_locked_limit_rests_at_the_limit(tmp_path: Path) -> None:
+    """Nobody sells at the upper limit, 3,180: the order queues there and fills when it opens."""
+    paths = {"SHFE.rb2601": Prices(3000, {"10:32:20": 3180, "10:36:20": 3170})}
+    exchange = market(tmp_path, paths, ("10:31", "10:38"))
+    result = play(exchange, {"10:34": buy("locked", "SHFE.rb2601")})
+    assert result.told("locked") == STRAIGHT
+    assert [(leg.price, leg.kind) for leg in result.sent("locked")] == [(3180, "LIMIT GFD")]
+    assert result.filled_at("locked") == "10:36:20"
+
+
+def test_main_contract_trades_and_stops_on_its_underlying(tmp_path: Path) -> None:
+    paths = {"SHFE.rb2601": Prices(3000, {"10:35:20": 2970})}
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:38")),
+        {
+            "10:33": bracket("buy_bracket", "in stop limit", "KQ.m@SHFE.rb", size=2,
+                             exectype=bt.Order.Market, stopprice=2980, limitprice=3100),
+            "10:34": note("held", lambda s: s.getposition(s.data).size),
+        },
+        ["KQ.m@SHFE.rb"],
+    )  # fmt: skip
+    assert result.notes["held"] == 2
+    assert {leg.symbol for leg in result.wire.sent} == {"SHFE.rb2601"}
+    assert result.told("stop") == STRAIGHT
+    assert result.sent("stop")[0].at == "10:35:20"
+    assert result.held("SHFE.rb2601") == (0, 0, 0, 0)
+
+
+def test_orders_on_resampled_and_replayed_data_and_of_two_strategies(tmp_path: Path) -> None:
+    """News go to the strategy that wrote the order; larger bars trade their contract."""
+    told: dict[str, list[str]] = {"one": [], "two": []}
+
+    class Either(bt.Strategy):
+        params = (("name", ""), ("at", 0))
+
+        def notify_order(self, order: bt.Order) -> None:
+            told[self.p.name].append(f"{order.info.tag} {order.getstatusname()}")
+
+        def next(self) -> None:
+            if len(self.datas[1]) == self.p.at and not told[self.p.name]:
+                self.buy(data=self.datas[1], size=1, tag=self.p.name, tradeid=self.p.at)
+
+    exchange = market(tmp_path, {"SHFE.rb2601": Prices(3000)}, ("10:31", "10:46"))
+    wire = Wire(exchange)
+    with TqStore(exchange=exchange) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        broker = store.getbroker()
+        cerebro.setbroker(broker)
+        data = store.getdata("SHFE.rb2601", history=0)
+        cerebro.adddata(data)
+        cerebro.resampledata(data, timeframe=bt.TimeFrame.Minutes, compression=5)
+        cerebro.addstrategy(Either, name="one", at=1)
+        cerebro.addstrategy(Either, name="two", at=2)
+        cerebro.run()
+    assert told == {name: [f"{name} {status}" for status in STRAIGHT] for name in told}
+    assert [leg.short for leg in wire.sent] == [("BUY", "OPEN", 1)] * 2
+    assert broker.get_account_position("SHFE.rb2601").net == 2
+
+
+def test_orders_written_in_notifications_leave_at_once(tmp_path: Path) -> None:
+    """A strategy answers a fill with a stop, and a stop with a new order, on the same tick."""
+
+    class Chain(bt.Strategy):
+        def notify_order(self, order: bt.Order) -> None:
+            if order.status == bt.Order.Completed and order.isbuy() and len(wire.sent) == 1:
+                self.sell(size=1, exectype=bt.Order.Stop, price=2980)
+            elif order.status == bt.Order.Completed and order.issell():
+                self.buy(size=2)
+
+        def next(self) -> None:
+            if len(self) == 2:
+                self.buy(size=1)
+
+    exchange = market(
+        tmp_path, {"SHFE.rb2601": Prices(3000, {"10:35:20": 2970})}, ("10:31", "10:38")
+    )
+    wire = Wire(exchange)
+    with TqStore(exchange=exchange) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        broker = store.getbroker()
+        cerebro.setbroker(broker)
+        cerebro.adddata(store.getdata("SHFE.rb2601", history=0))
+        cerebro.addstrategy(Chain)
+        cerebro.run()
+    assert [(leg.at, *leg.short) for leg in wire.sent[1:]] == [
+        ("10:35:20", "SELL", "CLOSETODAY", 1),
+        ("10:35:20", "BUY", "OPEN", 2),
+    ]
+
+
 # ---- whatever the order
 
 
-PLAYS = ("types", "instructions", "brackets", "edges", "validity", "policies")
+PLAYS = ("types", "instructions", "brackets", "edges", "validity", "policies", "nights", "breaths")
 
 
 @pytest.fixture(params=PLAYS)

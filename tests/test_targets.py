@@ -33,6 +33,7 @@ OPENED = "2025-09-15 21:00:01"
 OPEN, CLOSE, TODAY = Offset.OPEN, Offset.CLOSE, Offset.CLOSETODAY
 BUY, SELL = Direction.BUY, Direction.SELL
 FAR = 4_000.0  # CNY from the market, within the day's limits of copper
+RUNS = itertools.count(1)
 
 
 @dataclass
@@ -41,13 +42,13 @@ class Told:
 
     ends: list[tuple[str, ...]] = field(default_factory=list)
     named: list[tuple[str, str, Direction, Offset, int, float | None]] = field(default_factory=list)
-    run: str = "run"
+    run: int = field(default_factory=lambda: next(RUNS))  # an exchange ignores an id it knows
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def name_order(
         self, symbol: str, direction: Direction, offset: Offset, volume: int, price: float | None
     ) -> str:
-        order_id = f"{self.run}.{next(self.numbers)}"
+        order_id = f"run{self.run}.{next(self.numbers)}"
         self.named.append((order_id, symbol, direction, offset, volume, price))
         return order_id
 
@@ -71,6 +72,8 @@ class Seat:
         self.told = Told()
         self.targets = TargetTasks(self.connection, self.told, lambda: exchange.now_ns)
         self.connection.listing.instruments([CU, RB, M, IF])
+        self.earlier = set(self.connection.trading.orders())
+        self.connection.trading.news()
         exchange.resume()
 
     def until(self, ready: Callable[[], object], waits: int = 30_000) -> None:
@@ -105,8 +108,13 @@ class Seat:
     def net(self, symbol: str = CU) -> int:
         return self.connection.trading.position(symbol).net
 
+    def id(self, number: int) -> str:
+        """The id of the nth order that was named, counted from 1."""
+        return f"run{self.told.run}.{number}"
+
     def orders(self) -> dict[str, OrderPicture]:
-        return self.connection.trading.orders()
+        orders = self.connection.trading.orders()
+        return {key: order for key, order in orders.items() if key not in self.earlier}
 
     def alive(self) -> list[str]:
         return [key for key, order in self.orders().items() if order.status == "ALIVE"]
@@ -130,11 +138,23 @@ def sitting(since: str = OPENED, **market: Any) -> Iterator[Seat]:
             seat.connection.close()
 
 
-@pytest.fixture
-def seat() -> Iterator[Seat]:
-    """After 21:00 of a lock-step market."""
-    with sitting() as seat:
+@pytest.fixture(scope="module")
+def house() -> Iterator[Seat]:
+    """A session that most tests share: to open one takes as long as all of them."""
+    with sitting(end=datetime(2025, 9, 16, 1)) as seat:  # noqa: DTZ001
         yield seat
+
+
+@pytest.fixture
+def seat(house: Seat) -> Iterator[Seat]:
+    """A flat account and fresh targets in the evening session of a lock-step market."""
+    seat = Seat(house.exchange, house.connection)
+    yield seat
+    seat.targets.close()
+    for symbol in (CU, RB, M):
+        seat.go(symbol, 0)
+    del seat.connection.api.insert_order  # the hook of these targets
+    seat.connection._before_close.clear()
 
 
 @pytest.fixture
@@ -177,7 +197,7 @@ def test_opens_reduces_and_turns_over_with_ids_of_ours(seat: Seat) -> None:
         (BUY, OPEN, 1),
     ]
     assert legs(seat) == by_hand
-    assert set(seat.orders()) == {f"run.{n}" for n in range(1, 7)}
+    assert set(seat.orders()) == {seat.id(n) for n in range(1, 7)}
     named = {key: order for key, *order in seat.told.named}
     for key, order in seat.orders().items():
         assert named[key] == [CU, order.direction, order.offset, order.volume, order.price]
@@ -220,24 +240,25 @@ def test_history_first_and_never_todays_lots_by_priority(seat: Seat) -> None:
     assert (held.long.total, held.short.total, held.net) == (2, 2, 0)
 
 
-def test_passive_orders_queue_at_their_own_side_one_at_a_time(seat: Seat) -> None:
+def test_passive_orders_queue_at_their_own_side_one_at_a_time() -> None:
     most = 0
-    for lots in (4, -4, 3, -3, 2, 0):
-        side = "bid_price1" if lots > seat.net() else "ask_price1"
-        sent, price = len(seat.told.named), seat.quote(CU, side)
-        seat.begin(CU, lots, price="PASSIVE")
-        while seat.targets.is_busy(CU):
-            seat.connection.wait(now_s() + 5)
-            most = max(most, len(seat.alive()))
-            seat.targets.poll()
-        assert seat.told.named[sent][-1] == price
-        assert seat.net() == lots
-    assert {end[0] for end in seat.told.ends} == {"reached"}
-    assert most == 1
-    withdrawn = [order for order in seat.orders().values() if order.volume_left]
-    assert withdrawn, "no order had to follow the market"
-    assert {order.last_msg for order in withdrawn} == {"已撤单"}
-    assert set(seat.orders()) == {key for key, *_ in seat.told.named}
+    with sitting() as seat:
+        for lots in (4, -4, 3, -3, 2, 0):
+            side = "bid_price1" if lots > seat.net() else "ask_price1"
+            sent, price = len(seat.told.named), seat.quote(CU, side)
+            seat.begin(CU, lots, price="PASSIVE")
+            while seat.targets.is_busy(CU):
+                seat.connection.wait(now_s() + 5)
+                most = max(most, len(seat.alive()))
+                seat.targets.poll()
+            assert seat.told.named[sent][-1] == price
+            assert seat.net() == lots
+        assert {end[0] for end in seat.told.ends} == {"reached"}
+        assert most == 1
+        withdrawn = [order for order in seat.orders().values() if order.volume_left]
+        assert withdrawn, "no order had to follow the market"
+        assert {order.last_msg for order in withdrawn} == {"已撤单"}
+        assert set(seat.orders()) == {key for key, *_ in seat.told.named}
 
 
 def test_a_better_price_withdraws_the_order_and_sends_it_again(seat: Seat) -> None:
@@ -246,10 +267,10 @@ def test_a_better_price_withdraws_the_order_and_sends_it_again(seat: Seat) -> No
     assert seat.go(CU, 4, price=lambda _: next(prices)) == ("reached", CU)
     first, second = seat.orders().values()
     assert (first.order_id, first.price, first.volume, first.volume_left) == (
-        "run.1", bid - FAR, 4, 4,
+        seat.id(1), bid - FAR, 4, 4,
     )  # fmt: skip
     assert (second.order_id, second.price, second.volume, second.volume_left) == (
-        "run.2", ask + 100, 4, 0,
+        seat.id(2), ask + 100, 4, 0,
     )  # fmt: skip
 
 
@@ -283,27 +304,21 @@ def test_large_orders_are_split_between_minimum_and_maximum(seat: Seat) -> None:
     assert len(lots) >= 5
 
 
-@pytest.fixture(scope="module")
-def long_seat() -> Iterator[Seat]:
-    with sitting(end=datetime(2025, 9, 16, 11)) as seat:  # noqa: DTZ001
-        yield seat
-
-
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=6))
 def test_any_row_of_targets_is_reached_with_no_lot_too_many(
-    long_seat: Seat, targets: list[int]
+    house: Seat, targets: list[int]
 ) -> None:
     for lots in targets:
-        before, sent = long_seat.net(), len(long_seat.told.named)
-        assert long_seat.go(CU, lots) == ("reached", CU)
-        assert long_seat.net() == lots
-        news = long_seat.told.named[sent:]
-        orders = [long_seat.orders()[key] for key, *_ in news]
+        before, sent = house.net(), len(house.told.named)
+        assert house.go(CU, lots) == ("reached", CU)
+        assert house.net() == lots
+        news = house.told.named[sent:]
+        orders = [house.orders()[key] for key, *_ in news]
         filled = [order.volume - order.volume_left for order in orders]
         assert sum(filled) == abs(lots - before)
         assert {order.direction for order in orders} <= {BUY if lots > before else SELL}
-        held = long_seat.connection.trading.position(CU)
+        held = house.connection.trading.position(CU)
         assert not (held.long.total and held.short.total)
 
 
@@ -320,8 +335,8 @@ def test_orders_and_trades_are_told_before_the_end(seat: Seat) -> None:
         trades += new
         last = {order.order_id: order.status for order in orders}
         seat.targets.poll()
-    assert [(trade.order_id, trade.volume) for trade in trades] == [("run.1", 2)]
-    assert last == {"run.1": "FINISHED"}
+    assert [(trade.order_id, trade.volume) for trade in trades] == [(seat.id(1), 2)]
+    assert last == {seat.id(1): "FINISHED"}
 
 
 def test_reached_comes_with_the_last_fill_and_not_a_wait_later(seat: Seat) -> None:
@@ -352,27 +367,21 @@ def test_orders_sent_beside_a_task_keep_their_own_ids(seat: Seat) -> None:
     seat.connection.trading.send("direct.1", M, BUY, OPEN, 1, seat.quote(M, "ask_price1"))
     seat.connection.trading.send("direct.2", CU, SELL, OPEN, 1, seat.quote(CU, "bid_price1"))
     seat.until(lambda: not set(seat.alive()) & {"direct.1", "direct.2"})
-    assert set(seat.orders()) == {"run.1", "direct.1", "direct.2"}
+    assert set(seat.orders()) == {seat.id(1), "direct.1", "direct.2"}
     assert len(seat.told.named) == 1
 
 
-def test_positions_that_lag_behind_their_fills_send_no_lot_twice() -> None:
+@pytest.mark.parametrize("fault", ["split", "repeat", "reorder"])
+def test_spoiled_packets_send_no_lot_twice(fault: str, seat: Seat) -> None:
     """One diff in a packet: TqSdk's next task counted the position without the fills before it."""
-    with sitting() as seat:
-        seat.exchange.split("td")
+    getattr(seat.exchange, fault)("td")
+    try:
         for lots in (3, -1, 2, 0, 1):
             assert seat.go(CU, lots) == ("reached", CU)
             assert seat.net() == lots
         assert sum(lots for *_, lots, _ in seat.told.named) == 3 + 4 + 3 + 2 + 1
-
-
-@pytest.mark.parametrize("fault", ["repeat", "reorder"])
-def test_spoiled_packets_send_no_lot_twice(fault: str, seat: Seat) -> None:
-    getattr(seat.exchange, fault)("td")
-    for lots in (3, -1, 2, 0, 1):
-        assert seat.go(CU, lots) == ("reached", CU)
-        assert seat.net() == lots
-    assert sum(lots for *_, lots, _ in seat.told.named) == 3 + 4 + 3 + 2 + 1
+    finally:
+        getattr(seat.exchange, fault)("td", False)
 
 
 # ---- cancelling
@@ -633,7 +642,7 @@ def test_a_target_of_the_break_waits_for_the_session() -> None:
         seat.at("2025-09-16 10:20:00", IF)
         assert seat.quote(CU, "datetime") < "2025-09-16 10:15:01"
         assert seat.go(CU, 2) == ("reached", CU)
-        assert seat.orders()["run.1"].insert_ns >= ns("2025-09-16 10:30:00")
+        assert seat.orders()[seat.id(1)].insert_ns >= ns("2025-09-16 10:30:00")
 
 
 def test_a_target_before_the_opening_waits_for_it() -> None:
@@ -641,7 +650,7 @@ def test_a_target_before_the_opening_waits_for_it() -> None:
     with sitting("2025-09-15 15:00:00", start=start, end=end) as seat:
         assert seat.quote(CU, "datetime") < "2025-09-15 21:00:00"
         assert seat.go(CU, 2) == ("reached", CU)
-        assert seat.orders()["run.1"].insert_ns >= ns("2025-09-15 21:00:00")
+        assert seat.orders()[seat.id(1)].insert_ns >= ns("2025-09-15 21:00:00")
 
 
 def test_a_resting_order_dies_with_its_trading_day_and_fails_the_target() -> None:
@@ -737,7 +746,6 @@ def test_a_session_after_another_starts_from_nothing() -> None:
     with LocalExchange(end=EVENING) as exchange:
         for lots in (2, -1):
             seat = Seat(exchange)
-            seat.told.run = f"run{lots}"  # the exchange ignores an id that it knows
             seat.at(OPENED)
             assert seat.go(CU, lots) == ("reached", CU)
             seat.begin(CU, 5, price=lambda _: 80_000.0)
@@ -771,11 +779,11 @@ def test_an_order_that_was_lost_on_its_way_fails_the_target(
     for _ in range(100):
         seat.connection.wait(now_s() + 5)
         assert not seat.targets.poll()
-    seat.targets.lost(["run.1", "of another program"])
+    seat.targets.lost([seat.id(1), "of another program"])
     kind, _, reason = seat.end()
     assert kind == "failed"
     assert reason.endswith("the order never reached the gateway")
     (order,), _ = seat.connection.trading.news()
-    assert (order.order_id, order.status, order.volume_left) == ("run.1", "FINISHED", 2)
+    assert (order.order_id, order.status, order.volume_left) == (seat.id(1), "FINISHED", 2)
     assert seat.go(CU, 2) == ("reached", CU)
     assert seat.net() == 2

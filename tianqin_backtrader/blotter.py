@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .errors import InvalidOrder
+from .journal_records import HoldingRecord
 from .orders import OrderLedger
 from .progress import Progress, Told
 from .states import OrderState
@@ -111,7 +112,7 @@ class Blotter:
     def on_tick(self, symbol: str, last_price: float) -> None:
         """A trade of the market at `last_price`, CNY: stops may go off, waiting orders leave."""
         for work in tuple(self.progress.watched.get(symbol, ())):
-            if self._expire(work):
+            if self._expire(work) or work.paused:
                 continue
             if work.phase is Phase.HELD and work.trigger is not None:
                 self._look(work, last_price)
@@ -140,7 +141,7 @@ class Blotter:
         progress = self.progress
         if self._expire(work):
             return
-        if work.phase is Phase.HELD and work.ticket.kind is Kind.CLOSE:
+        if work.phase is Phase.HELD and work.ticket.kind is Kind.CLOSE and not work.paused:
             progress.close_in_time(work)
         elif work.phase in QUEUED:
             progress.attempt(work)
@@ -165,22 +166,36 @@ class Blotter:
 
     # ---- what the exchange tells
 
-    def on_trade(self, trade: Trade) -> bool:
-        """A trade of the account; False when it is none of ours, or was told before."""
+    def on_trade(self, trade: Trade, *, is_held: bool = False) -> bool:
+        """A trade of the account; False when it is none of ours, or was told before.
+
+        is_held: the lots that are counted contain it already, as those of the start do.
+        """
         if not self.is_new(trade):
             return False
-        self.progress.lots.on_trade(trade)
+        if not is_held:
+            self.progress.lots.on_trade(trade)
         key = self.ledger.ref_of(trade.order_id)
         if not key:
+            self._note_holding(trade)
             return False
         work = self.progress.works[key]
         with self._diary.together():
             self._diary.add_trade(trade_record(key, trade))
+            if not is_held:
+                self._note_holding(trade)
             events = self.ledger.on_trade(trade)
             self.progress.note(work)
         self.progress.apply(work, events)
         self.progress.follow_up(work)
         return True
+
+    def _note_holding(self, trade: Trade) -> None:
+        """What the account holds with this trade, by our own counting: in step with the trades."""
+        counted = self.progress.lots.counted(trade.symbol)
+        if counted is not None:
+            record = HoldingRecord(trade.symbol, *counted, self._exchange.now_ns)
+            self._diary.put_holding(record)
 
     def is_new(self, trade: Trade) -> bool:
         """Whether the trade was not told before; from now on it was."""

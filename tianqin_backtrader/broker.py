@@ -6,7 +6,6 @@ Cash, value and positions are the account's own, not our arithmetic.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import backtrader as bt
@@ -14,11 +13,11 @@ import backtrader as bt
 from .desk import OrderDesk
 from .entry import OrderEntry
 from .errors import NotStarted, WrongSetting
-from .execution import net_position
 from .feed import TqData
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
 from .restart import Restart
+from .rolling import Rolling, joined
 from .target_desk import TargetRules
 from .terms import AccountTerms
 from .verbs import ExchangeVerbs
@@ -75,6 +74,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
             self._targets.options("", self.p.policy)
         self.terms = AccountTerms(self._instrument)
         self._open_entry: OrderEntry | None = None
+        self._open_rolling: Rolling | None = None
         self._notifications: deque[bt.Order | None] = deque()
         self._last: tuple[Account, dict[str, AccountPosition]] | None = None
         self._halted = ""
@@ -91,6 +91,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
+        self._open_rolling = Rolling(self._store, self._desk, self._open_entry, self.p.policy)
         if self.p.execution == "target":
             connection, targets = self._store.connection, self._targets
             self._desk.execute_as_targets(connection, targets, self._renew)
@@ -106,17 +107,20 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         for trade in channel.trades():
             self.terms.learn(trade)
         restart = Restart(desk, store.floor, channel, store.journal, feeds, store.tell)
-        restart.run(self._entry.restored)
-        for data in {data.contract: data for data in reversed(store.datas)}.values():
-            opening = restart.opening(data, self.getcommissioninfo(data))
-            self.terms.look_at(self.get_account_position(data.contract))
+        self.rolling.prepare()
+        restart.run(self._entry.restored, self.rolling.take_up)
+        shown = self.rolling.former() | {data.contract: data for data in reversed(store.datas)}
+        for contract, data in shown.items():
+            opening = restart.opening(data, contract, self.terms_of(contract, data))
+            self.terms.look_at(self.get_account_position(contract))
             if opening is not None:
                 self._notify(opening)
         for picture in self.external_orders() if self.p.adopt else ():
             if store.floor.knows(picture.symbol):
                 self.adopt(picture)
         for symbol, data in feeds.items():
-            desk.watch(self._store.pump, symbol, partial(getattr, data, "contract"))
+            desk.watch(self._store.pump, symbol, data)
+        self.rolling.begin()
 
     def stop(self) -> None:
         """Keep the last picture of the account: it can be read after the session has ended.
@@ -152,8 +156,12 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
     get_cash, get_value = getcash, getvalue  # Backtrader's analyzers use both spellings
 
     def getposition(self, data: TqData, clone: bool = True) -> bt.Position:
-        """Net lots of the feed's contract with the average price of the larger side."""
-        return net_position(self.get_account_position(data.contract))
+        """Net lots of the feed's contract with the average price of the larger side.
+
+        While a main contract's lots are rolled: those of the old and of the new contract.
+        """
+        contracts = [data.contract] if self._last else self.rolling.contracts(data)
+        return joined(map(self.get_account_position, contracts))
 
     def get_account_position(self, symbol: str) -> AccountPosition:
         """Long and short, today's and history lots, and what resting orders freeze."""
@@ -225,6 +233,13 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         if self._desk is None:
             raise NotStarted("an order")
         return self._desk
+
+    @property
+    def rolling(self) -> Rolling:
+        """What follows when a main contract changes."""
+        if self._open_rolling is None:
+            raise NotStarted("a roll")
+        return self._open_rolling
 
     @property
     def _entry(self) -> OrderEntry:

@@ -53,8 +53,8 @@ class OrderDesk:
         self._orders: dict[str, bt.Order] = {}  # by key
         self._keys: dict[int, str] = {}  # by Backtrader's reference
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
-        self._unflowed: dict[str, float] = {}  # contracts no feed has ticks of: last price seen
-        self._traded: set[str] = set()  # contracts whose lots are to be written down
+        self._unflowed: dict[str, tuple[float, str]] = {}  # contracts no feed has ticks of: quotes
+        self.after: Callable[[], None] = lambda: None  # called when all that has come is told
         self._told = self._is_quiet = False
 
     def execute_as_targets(
@@ -177,7 +177,6 @@ class OrderDesk:
         return self.blotter.on_order(picture)
 
     def on_trade(self, trade: Trade) -> bool:
-        self._traded.add(trade.symbol)
         self._learn(trade)
         return self.blotter.on_trade(trade)
 
@@ -191,34 +190,26 @@ class OrderDesk:
         if self.blotter.alive:
             self._look_at_quotes()
             self.blotter.on_time()
-        if self._traded:
-            self._note_holdings()
+        self.after()
         told, self._told = self._told, False
         return told
 
-    def _note_holdings(self) -> None:
-        """Write down what the account holds, where it shows all trades told."""
-        for symbol in [each for each in self._traded if self.blotter.progress.lots.agrees(each)]:
-            self._traded.discard(symbol)
-            self._diary.put_holding(
-                holding_of(symbol, self._floor.position(symbol), self._floor.now_ns)
-            )
-
-    def watch(self, pump: Pump, symbol: str, contract: Callable[[], str]) -> None:
+    def watch(self, pump: Pump, symbol: str, feed: Any) -> None:
         """Let the ticks of feed `symbol` set off the stops of the contract that it follows."""
-        pump.follow(symbol, _TickWatch(self.blotter, contract))
+        pump.follow(symbol, _TickWatch(self.blotter, feed))
 
     def _look_at_quotes(self) -> None:
         """Contracts that no feed follows any more have quotes still."""
         for symbol, before in self._unflowed.items():
-            price = float(self._floor.quote(symbol)["last_price"])
-            if price != before:
-                self._unflowed[symbol] = price
-                self.blotter.on_tick(symbol, price)
+            quote = self._floor.quote(symbol)
+            seen = float(quote["last_price"]), str(quote["datetime"])
+            if seen != before:
+                self._unflowed[symbol] = seen
+                self.blotter.on_tick(symbol, seen[0])
 
     def leave(self, contract: str) -> None:
         """No feed follows `contract` any more: its quote is looked at instead."""
-        self._unflowed.setdefault(contract, 0.0)
+        self._unflowed.setdefault(contract, (0.0, ""))
 
     # ---- what the orders at work say
 
@@ -253,11 +244,11 @@ class OrderDesk:
 class _TickWatch:
     """Passes a feed's live ticks on to the orders of the contract that it follows."""
 
-    def __init__(self, blotter: Blotter, contract: Callable[[], str]) -> None:
-        self._blotter, self._contract = blotter, contract
+    def __init__(self, blotter: Blotter, feed: Any) -> None:
+        self._blotter, self._feed = blotter, feed
 
     def on_tick(self, tick: Tick, missing: bool) -> None:
-        self._blotter.on_tick(self._contract(), tick.last_price)
+        self._blotter.on_tick(self._feed.contract, self._feed.price_of(tick))
 
     def settle(self, late: bool) -> None:
         """Nothing is kept."""

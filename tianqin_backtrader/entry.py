@@ -46,6 +46,7 @@ class OrderEntry:
         self._notify, self._policy, self._execution = notify, policy, execution
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self.halted = ""  # why no new order is taken
+        self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of a contract
 
     # ---- new orders
 
@@ -69,7 +70,8 @@ class OrderEntry:
         ticket = self._ticket(direction, data, contract, size, options, offset)
         order = _order(kind, owner, data, ticket, options)
         self._dress(order, contract)
-        refusal = self._refusal(data) or _beyond_limits(self._store.floor.terms(contract), ticket)
+        refusal = self._refusal(data) or self.busy(data, contract)
+        refusal = refusal or _beyond_limits(self._store.floor.terms(contract), ticket)
         if refusal:
             return self.reject(order, refusal)
         if offset is not None or ticket.is_stop:

@@ -10,9 +10,10 @@ from .audit import BarAudit
 from .beijing import BEIJING
 from .errors import BadTimeframe, ExpiredSymbol, NotStarted, WrongSetting
 from .lines import EXTRA_LINES, LineWriter
+from .main_contract import MainContract
 from .making import FeedPlan, make_series, watch_main_contract
 from .market_calendar import take_hours
-from .model import Instrument
+from .model import Instrument, Tick
 from .notices import Notice
 from .series import Series
 from .timeframes import TICKS, duration_of
@@ -57,6 +58,7 @@ class TqData(bt.feed.DataBase):
         self._writer: LineWriter | None = None
         self._replayed_s: int | None = None  # duration of the bars that a replay lets grow
         self._contract = ""
+        self._main: MainContract | None = None
         self.instrument: Instrument | None = None
         self.history_phase = True
         self.audit = BarAudit()
@@ -79,6 +81,15 @@ class TqData(bt.feed.DataBase):
     def is_main(self) -> bool:
         """Whether it is a main contract, which follows others in turn."""
         return self.instrument is not None and self.instrument.is_main
+
+    def price_of(self, tick: Tick) -> float:
+        """The price of `contract`, CNY, when `tick` came.
+
+        A day's first ticks of a main contract may be another contract's already.
+        """
+        if self._main is None or not self._main.is_asking:
+            return tick.last_price
+        return float(self._store.floor.quote(self.contract)["last_price"])
 
     @property
     def ticks(self) -> int:
@@ -163,7 +174,7 @@ class TqData(bt.feed.DataBase):
         desk = store.connection, store.pump, sessions
         self._series = make_series(*desk, plan, self._tell, audit)
         if instrument.is_main:
-            watch_main_contract(*desk, instrument, self._on_roll)
+            self._main = watch_main_contract(*desk, instrument, self._on_roll)
         self._writer = LineWriter(self.lines)
         self.put_notification(self.DELAYED)
 
@@ -209,6 +220,8 @@ class TqData(bt.feed.DataBase):
         before, self._contract = self._contract, contract
         text = f"{self.symbol} follows {contract} now, {before} before"
         self._tell(Notice.CONTRACT_CHANGED, text, before=before, after=contract)
+        if self._store.broker is not None:
+            self._store.broker.rolling.changed(self, before)
 
 
 def _larger(options: dict[str, Any]) -> tuple[int, int]:

@@ -112,9 +112,9 @@ class RollRecord:
     old: str
     new: str
     lots: int  # net: > 0 long, < 0 short
-    phase: str  # done and failed are its ends
-    closing: str  # key of the order that closes the old contract; empty: none yet
-    opening: str  # key of the order that opens the new one
+    phase: str  # a value of `rolls.Stage`; done and failed are its ends
+    closing: str  # keys, apart by a space, of the orders that close the old contract; empty: none yet
+    opening: str  # those of the orders that open the new one
     closed: int  # lots
     opened: int
     at_ns: int

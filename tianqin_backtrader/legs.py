@@ -44,7 +44,8 @@ class LegFollower:
             self._sender.taken(work, leg)
         if self._ended(work, leg) or leg.state != before:
             self._write(work, leg, picture)
-        if picture.is_alive and known and (work.phase is Phase.DONE or leg.state == "dropped"):
+        is_forsaken = leg.state == "dropped" or (work.phase is Phase.DONE and leg.is_alive)
+        if picture.is_alive and known and is_forsaken:
             self._exchange.cancel(leg.order_id)
         return events
 

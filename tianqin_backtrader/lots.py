@@ -51,6 +51,11 @@ class Lots:
         self.count_anew(symbol)
         self._trusted.add(symbol)
 
+    def counted(self, symbol: str) -> tuple[int, int] | None:
+        """Long and short lots with all trades told; None for a contract that is not followed."""
+        counts = self._counts.get(symbol)
+        return None if counts is None else (counts[0], counts[1])
+
     # ---- what is told
 
     def on_trade(self, trade: Trade) -> None:

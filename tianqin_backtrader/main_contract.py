@@ -41,6 +41,11 @@ class MainContract:
             name, query = underlying_query(self._symbol, day)
             self._answer = self._connection.ask(name, query, self._symbol)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether the ticks of now may be those of another contract already."""
+        return self._answer is not None
+
     def settle(self, late: bool) -> None:
         """Nothing is delivered."""
 

@@ -74,11 +74,12 @@ def watch_main_contract(
     sessions: Sessions,
     main: Instrument,
     on_roll: Callable[[str], None],
-) -> None:
+) -> MainContract:
     """Call `on_roll` with the contract that `main` follows whenever that has changed."""
     watch = MainContract(connection, main.symbol, main.underlying_symbol, sessions, on_roll)
     pump.flow(main.symbol, TICKS).join(watch)
     pump.watch(watch)
+    return watch
 
 
 def _base_s(plan: FeedPlan) -> int:

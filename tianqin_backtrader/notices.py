@@ -17,6 +17,9 @@ class Notice(str, Enum):
     LATE_TICK = "LATE_TICK"  # count: ticks that came after their bar had left
     TICKS_LOST = "TICKS_LOST"  # a tick feed has a hole that nothing fills
     CONTRACT_CHANGED = "CONTRACT_CHANGED"  # before, after: what a main contract follows
+    ROLL_DUE = "ROLL_DUE"  # before, after, lots: to be rolled by the strategy
+    ROLLED = "ROLLED"  # before, after, closed, opened, shift: lots, and CNY that prices moved
+    ROLL_FAILED = "ROLL_FAILED"  # as ROLLED: not all lots were closed, or opened again
     CONTRACT_EXPIRED = "CONTRACT_EXPIRED"  # no bar will come any more
     JOURNAL_DIFFERENCE = "JOURNAL_DIFFERENCE"  # the account is not as the journal left it
     EXTERNAL_ORDER = "EXTERNAL_ORDER"  # order: one that another program has at the exchange

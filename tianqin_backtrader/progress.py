@@ -119,7 +119,9 @@ class Progress:
 
     def attempt(self, work: Work) -> None:
         """Send an order that is due, unless something hinders."""
-        if work.follows_price or self._waits_for_rivals(work) or self.families.is_crowded(work):
+        if work.paused or work.follows_price or self._waits_for_rivals(work):
+            return
+        if self.families.is_crowded(work):
             return
         volume = self.fit(work)
         if volume < 1:
@@ -175,13 +177,13 @@ class Progress:
         if self.targets is not None and self.targets.works_on(work):
             self._leave(work)
             self.targets.cancel(work)
-        elif work.is_at_exchange:
+            return
+        self._drop_unsent(work, reason)
+        if not work.is_at_exchange:
+            self.conclude(work)
+        elif work.phase is not Phase.LEAVING:  # exchanges count cancels
             self._leave(work)
             self.legs.withdraw(work)
-            self._drop_unsent(work, reason)
-        else:
-            self._drop_unsent(work, reason)
-            self.conclude(work)
 
     def change(self, work: Work, ticket: Ticket) -> None:
         """Let the order become `ticket`; what is at the exchange is withdrawn first."""
@@ -193,8 +195,9 @@ class Progress:
         work.then, work.why = Then.REPLACE, "replaced"
         # a larger order is not complete when its old volume fills meanwhile
         self.ledger.resize(work.key, max(work.ticket.volume, ticket.volume))
-        self._leave(work)
-        self.legs.withdraw(work)
+        if work.phase is not Phase.LEAVING:
+            self._leave(work)
+            self.legs.withdraw(work)
 
     def _leave(self, work: Work) -> None:
         if work.phase is not Phase.LEAVING:
@@ -212,7 +215,7 @@ class Progress:
         work.ticket, work.then, work.why = ticket, None, ""
         self.ledger.resize(work.key, ticket.volume)
         if not waits:
-            work.phase = Phase.DUE
+            work.phase = Phase.PARKED if work.paused else Phase.DUE
         with self._diary.together():
             self.note(work)
             self.note_stop(work, "held" if waits else "hit")
@@ -304,13 +307,14 @@ class Progress:
             self.attempt(child)
 
     def _hold(self, child: Work) -> None:
+        before, child.trigger = child.trigger, released_trigger(child, self._exchange)
         child.phase = Phase.HELD
-        child.trigger = released_trigger(child, self._exchange)
         with self._diary.together():
             self.note(child)
             self.note_stop(child, "held")
         self.tell(Held(child.key, waits_for(child)))
-        self._show(child)
+        if child.trigger is not before:
+            self._show(child)
 
     def _show(self, work: Work) -> None:
         if work.trigger is not None:
@@ -319,7 +323,7 @@ class Progress:
     # ---- written down
 
     def move(self, work: Work, phase: Phase) -> None:
-        work.phase = phase
+        work.phase = Phase.PARKED if work.paused and phase is Phase.DUE else phase
         self.note(work)
 
     def note(self, work: Work) -> None:

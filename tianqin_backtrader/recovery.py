@@ -67,10 +67,8 @@ def catch_up(
     for trade in trades:
         if not progress.ledger.follows(trade.order_id):
             blotter.is_new(trade)
-        elif blotter.on_trade(trade):
+        elif blotter.on_trade(trade, is_held=True):
             news.append(trade)
-    for symbol in {work.symbol for work in progress.works.values()}:
-        progress.lots.count_anew(symbol)  # the account's lots hold these trades already
     for picture in orders.values():
         blotter.on_order(picture)
     for work in blotter.alive:

@@ -46,12 +46,19 @@ class Restart:
         self._desk, self._floor, self._channel = desk, floor, channel
         self._journal, self._feeds, self._tell = journal, feeds, tell
 
-    def run(self, make: Callable[[Any, Ticket], bt.Order]) -> None:
-        """Do all of it; `make` gives the Backtrader order of a ticket on a feed."""
+    def run(
+        self, make: Callable[[Any, Ticket], bt.Order], restored: Callable[[], None]
+    ) -> None:
+        """Do all of it.
+
+        `make` gives the Backtrader order of a ticket on a feed; `restored` is called when the
+        journal's orders stand, before the account says what became of them.
+        """
         before = self._journal.holdings()
         works = restore(self._desk.blotter, self._floor, self._journal, self._follows)
         for work in works:
             self._bind(work, make)
+        restored()
         with self._desk.quietly():
             news = catch_up(self._desk.blotter, self._channel.orders(), self._channel.trades())
         self._desk.show_all()
@@ -61,18 +68,20 @@ class Restart:
                 self._warn(Notice.JOURNAL_DIFFERENCE, text)
         self._tell_unfollowed()
         self._tell_foreign()
+        for symbol in held.keys() | {data.contract for data in self._feeds.values()}:
+            self._desk.blotter.progress.lots.follow(symbol)
         for symbol, position in held.items():
             self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
 
-    def opening(self, data: Any, comminfo: Any) -> bt.Order | None:
-        """The net lots of the feed's contract as a filled order; None without lots."""
-        position = net_position(self._channel.position(data.contract))
+    def opening(self, data: Any, contract: str, comminfo: Any) -> bt.Order | None:
+        """The net lots of a contract of the feed as a filled order; None without lots."""
+        position = net_position(self._channel.position(contract))
         if not position.size:
             return None
         direction = Direction.BUY if position.size > 0 else Direction.SELL
         order = blank_order(data, direction, abs(position.size), price=position.price)
         order.addcomminfo(comminfo)
-        order.addinfo(opening=True, contract=data.contract)
+        order.addinfo(opening=True, contract=contract)
         value = comminfo.getoperationcost(position.size, position.price)
         order.execute(
             days_of(self._floor.now_ns), position.size, position.price,

@@ -57,13 +57,12 @@ def joined(positions: Iterable[AccountPosition]) -> bt.Position:
 
 
 class Rolling:
-    """The rolls of one account session. `modes`: "notify" or "auto" by main contract."""
+    """The rolls of one account session, as `TqStore.roll` asked for them."""
 
-    def __init__(
-        self, store: TqStore, desk: OrderDesk, entry: OrderEntry, modes: dict[str, str], policy: str
-    ) -> None:
+    def __init__(self, store: TqStore, desk: OrderDesk, entry: OrderEntry, policy: str) -> None:
         self._store, self._desk, self._entry = store, desk, entry
-        self._modes, self._policy = modes, policy
+        self._modes, self._policy = store.rolls, policy
+        desk.after, entry.busy = self.settle, self.refusal
         self._view = RollView(store.floor, store.journal, desk.blotter)
         self._rolls: dict[str, RollRecord] = {}  # under way, by main contract
         self._follows: dict[str, str] = {}  # contracts as the journal has them, by main contract

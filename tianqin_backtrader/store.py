@@ -27,6 +27,7 @@ from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
 from .pump import Pump
+from .rolling import check_roll
 from .sessions import Sessions
 from .sim import LocalExchange
 from .trading_days import TradingDays
@@ -89,6 +90,7 @@ class TqStore:
         self._wanted: dict[str, None] = {}  # symbols of the feeds, in order
         self._notifications: deque[tuple[Any, tuple[Any, ...], dict[str, Any]]] = deque()
         self.datas: list[TqData] = []
+        self.rolls: dict[str, str] = {}  # what `roll` was told, by main contract
         self.broker: TqBroker | None = None
 
     @classmethod
@@ -274,6 +276,15 @@ class TqStore:
         It is delivered at the close of the day session. Parameters and errors as in `getdata`.
         """
         return self.getdata(dataname, bt.TimeFrame.Days, 1, history, **kwargs)
+
+    def roll(self, data: TqData, mode: str = "notify") -> None:
+        """What follows when the main contract of `data` follows another contract.
+
+        "notify": strategies hear `Notice.ROLL_DUE`. "auto": net lots are closed, those opened in
+        the new contract and orders moved, see `rolling`. Raises `WrongSetting`.
+        """
+        check_roll(data.symbol, mode)
+        self.rolls[data.symbol] = mode
 
     def sessions(self, symbol: str) -> Sessions:
         """The contract's trading hours by trading day, in ns since 1970 UTC; needs the session."""

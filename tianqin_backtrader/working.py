@@ -220,6 +220,7 @@ class Work:
     round: int = 0  # the first leg of the plan that is being carried out
     follows_price: bool = False  # the rest of a market order waits for the next tick
     not_before_ns: int = 0  # market time until which the exchange takes nothing of it
+    paused: str = ""  # the roll of its contract that it waits for
     withdrawn_ns: int = 0  # market time of the last cancel
     disagrees_ns: int = 0  # since when its account's picture does not fit; monotonic
     reason: str = ""
@@ -261,11 +262,9 @@ class Work:
     def record(self, state: OrderState, at_ns: int) -> OrderRecord:
         """As the journal keeps it."""
         run, _, ref = self.key.rpartition(".")
-        text = self.ticket.to_text()
-        return OrderRecord(
-            self.key, run, int(ref), self.symbol, text, self.phase.value, state.value, self.reason,
-            at_ns,
-        )  # fmt: skip
+        text, reason = self.ticket.to_text(), self.reason or self.paused
+        stands = text, self.phase.value, state.value, reason, at_ns
+        return OrderRecord(self.key, run, int(ref), self.symbol, *stands)
 
 
 def leg_record(work: Work, leg: LegWork, at_ns: int, picture: OrderPicture | None) -> LegRecord:
