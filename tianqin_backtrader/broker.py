@@ -76,6 +76,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._open_entry: OrderEntry | None = None
         self._open_rolling: Rolling | None = None
         self._notifications: deque[bt.Order | None] = deque()
+        self._early: list[bt.Order] = []  # news of feeds that have no bar yet
         self._last: tuple[Account, dict[str, AccountPosition]] | None = None
         self._halted = ""
         self.startingcash = self.startingvalue = 0.0
@@ -253,8 +254,20 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._notifications.append(order.clone())
 
     def get_notification(self) -> bt.Order | None:
-        return self._notifications.popleft() if self._notifications else None
+        """The next order that has changed; None when this round has no more."""
+        while self._notifications:
+            order = self._notifications.popleft()
+            if order is None or len(order.data):
+                return order
+            self._early.append(order)
+        return None
 
     def next(self) -> None:
-        """Cerebro's call of each round: what comes later belongs to the next one."""
+        """Cerebro's call of each round: what comes later belongs to the next one.
+
+        Backtrader reads a trade's time off its feed: news wait for the feed's first bar.
+        """
+        ready = [order for order in self._early if len(order.data)]
+        self._early = [order for order in self._early if not len(order.data)]
+        self._notifications.extendleft(reversed(ready))
         self._notifications.append(None)
