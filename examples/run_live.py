@@ -82,6 +82,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--days", type=int, default=1, help="trading days of the made-up market")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="market records to replay")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE.sqlite", help="write orders down here, and go on"
+    )
     parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write a summary here")
     return parser.parse_args(argv)
 
@@ -119,7 +122,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         TimeElapsedColumn(),
     )
     with (
-        TqStore(options.mode, exchange=market) as store,
+        TqStore(options.mode, exchange=market, journal=options.journal) as store,
         Progress(*columns, console=console, transient=True) as display,
     ):
         task = display.add_task(symbol, total=None, said="logging in")
