@@ -2,18 +2,18 @@
 
     python benchmarks/_orders_client.py '{"loop": "raw", "urls": {...}, "orders": 100, ...}'
 
-Prints one line of JSON: ns from each tick's arrival to its order's departure, in order. All loops
-have the same websocket, which notes the times; nothing of TqSdk or of ours is touched.
+Prints one line of JSON with a row for each order, ns: from the packet with the price change until
+the program sees it, until its call that orders has returned, and until the order is given to the
+socket; the first two are null where the program makes no call. All loops have the same socket,
+which notes the times; nothing else of TqSdk is touched, and nothing of ours.
 """
 
 from __future__ import annotations
 
-import cProfile
 import gc
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,76 +29,77 @@ from tianqin_backtrader import TqStore
 
 Asked = dict[str, Any]
 WARM = 100  # updates before the first order: what came during the login is behind
-TAIL = 20  # updates after the last order: it leaves with the first of them
-received: list[tuple[int, bytes]] = []  # packets, and when they were whole
-sent: list[tuple[int, str]] = []  # orders, and when they were given to the socket
+TAIL = 20  # updates after the last order, which leaves with the first of them
+
+packets: list[tuple[int, bytes]] = []  # all that came, with the moments at which they were whole
+calls: list[tuple[int, int]] = []  # moments before and after each call that ordered
+orders: list[tuple[int, str]] = []  # all that went, with the moments at which they did
 
 
 class Stamped(ClientConnection):
-    """A websocket that notes when a packet has come and when an order goes."""
+    """A websocket that notes when a packet is whole and when an order goes."""
 
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-            received.append((time.perf_counter_ns(), bytes(event.data)))
+            packets.append((time.perf_counter_ns(), bytes(event.data)))
         super().process_event(event)
 
     async def send(self, message: Any, **options: Any) -> None:
         if isinstance(message, str) and '"insert_order"' in message:
-            sent.append((time.perf_counter_ns(), message))
+            orders.append((time.perf_counter_ns(), message))
         await super().send(message, **options)
 
 
 def main() -> None:
     asked: Asked = json.loads(sys.argv[1])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(asked["urls"])
-    setattr(websockets, "connect", partial(websockets.connect, create_connection=Stamped))  # noqa: B010
-    loop = partial(LOOPS[asked["loop"]], asked)
-    if asked.get("profile"):
-        cProfile.runctx("loop()", {}, {"loop": loop}, asked["profile"])
-    else:
-        loop()
-    print(json.dumps({"ns": delays(asked["symbol"])}), flush=True)
-
-
-def _end_with_parent() -> None:
-    """The parent closes the pipe, or dies."""
-    sys.stdin.read()
-    os._exit(1)
+    vars(websockets)["connect"] = partial(websockets.connect, create_connection=Stamped)
+    LOOPS[asked["loop"]](asked)
+    print(json.dumps(answers(asked["symbol"])), flush=True)
 
 
 # ---- what the socket saw
 
 
-def delays(symbol: str) -> list[int]:
-    """Each order with the newest price change to its side; no change may have two."""
+def answers(symbol: str) -> list[list[int | None]]:
+    """A row for each order, counted from the newest price change before it to its side."""
+    moves, rows, answered = _moves(symbol), [], set()
+    for number, (at_ns, text) in enumerate(orders):
+        side = json.loads(text)["direction"]
+        began_ns = max(ns for ns, direction in moves if ns < at_ns and direction == side)
+        seen = [ns - began_ns for ns in calls[number]] if calls else [None, None]
+        rows.append([*seen, at_ns - began_ns])
+        answered.add(began_ns)
+    if len(rows) - len(answered) > len(rows) / 50:
+        raise SystemExit("price changes with two orders: the loop is slower than the market")
+    return rows
+
+
+def _moves(symbol: str) -> list[tuple[int, str]]:
+    """When the price rose or fell, as the side of the order that answers it."""
     moves, last = [], None
-    for at_ns, text in received:
-        for price in _prices(json.loads(text), symbol):
-            if last is not None and price != last:
+    for at_ns, text in packets:
+        for diff in json.loads(text).get("data", []):
+            price = diff.get("quotes", {}).get(symbol, {}).get("last_price", last)
+            if None not in (price, last) and price != last:
                 moves.append((at_ns, "BUY" if price > last else "SELL"))
             last = price
-    found = {}
-    for at_ns, text in sent:
-        wanted = json.loads(text)["direction"]
-        began_ns = max(ns for ns, side in moves if ns < at_ns and side == wanted)
-        found[began_ns] = at_ns - began_ns
-    if len(found) != len(sent):
-        raise SystemExit("one price change has two orders: the loop is slower than the market")
-    return list(found.values())
+    return moves
 
 
-def _prices(packet: dict[str, Any], symbol: str) -> list[float]:
-    quotes = (diff.get("quotes", {}).get(symbol, {}) for diff in packet.get("data", []))
-    return [quote["last_price"] for quote in quotes if "last_price" in quote]
+def timed(order: Callable[..., Any], *terms: Any) -> None:
+    """Order, and note when."""
+    before_ns = time.perf_counter_ns()
+    order(*terms)
+    calls.append((before_ns, time.perf_counter_ns()))
 
 
-# ---- the loops without us
+# ---- loops without us
 
 
-def raw(asked: Asked, ticks: bool = False) -> None:
-    """The shortest TqSdk program: a quote, `wait_update`, `insert_order`."""
-    symbol, count = asked["symbol"], 0
+def raw(asked: Asked, *, ticks: bool) -> None:
+    """The shortest TqSdk program: a quote, with `ticks` its serial too, and `insert_order`."""
+    symbol = asked["symbol"]
     api = TqApi(TqKq(), auth=TqAuth("demo", "demo"), debug=False, disable_print=True)
     quote = api.get_quote(symbol)
     if ticks:
@@ -107,17 +108,14 @@ def raw(asked: Asked, ticks: bool = False) -> None:
     for _ in range(WARM):
         api.wait_update()
     last = quote.last_price
-    while count < asked["orders"]:
+    while len(calls) < asked["orders"]:
         api.wait_update()
-        if quote.last_price == last:
-            continue
-        rises, last = quote.last_price > last, quote.last_price
+        rises, falls = quote.last_price > last, quote.last_price < last
+        last = quote.last_price
         if rises:
-            api.insert_order(symbol, "BUY", "OPEN", 1, quote.ask_price1)
-            count += 1
-        elif count:
-            api.insert_order(symbol, "SELL", "CLOSETODAY", 1, quote.bid_price1)
-            count += 1
+            timed(api.insert_order, symbol, "BUY", "OPEN", 1, quote.ask_price1)
+        elif falls and calls:
+            timed(api.insert_order, symbol, "SELL", "CLOSETODAY", 1, quote.bid_price1)
     for _ in range(TAIL):
         api.wait_update()
     api.close()
@@ -127,33 +125,33 @@ def raw(asked: Asked, ticks: bool = False) -> None:
 
 
 def run(asked: Asked, strategy: type[bt.Strategy], timeframe: int) -> None:
-    """As a program on a real market has it: it knows nothing of the exchange but its addresses."""
+    """As a program on a real market has it: nothing is known of the exchange but its addresses."""
     urls = {f"{name}_url": asked["urls"][f"TQ_{name.upper()}_URL"] for name in ("auth", "md", "td")}
-    about = {"user": "demo", "password": "demo", "journal": asked["journal"]}
-    with TqStore("kq", **urls, **about) as store:
-        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=asked.get("observers", False))
+    user = {"user": "demo", "password": "demo", "journal": asked["journal"]}
+    with TqStore("kq", **urls, **user) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         cerebro.setbroker(store.getbroker())
-        cerebro.adddata(store.getdata(asked["symbol"], timeframe, history=5))
-        cerebro.addstrategy(strategy, asked=asked)
+        cerebro.adddata(store.getdata(asked["symbol"], timeframe, history=1))
+        cerebro.addstrategy(strategy, orders=asked["orders"], prices=asked["prices"])
         cerebro.run()
 
 
 class Answering(bt.Strategy):
-    """Counts its orders, and ends the run some ticks after the last."""
+    """Ends the run when all its orders have filled."""
 
-    params = (("asked", None),)
+    params = (("orders", 0), ("prices", ()))
 
     def start(self) -> None:
-        self.count = self.updates = 0
+        self.updates = self.filled = 0
         gc.collect()
 
     def notify_order(self, order: bt.Order) -> None:
-        if order.status in (order.Rejected, order.Margin, order.Canceled):
-            raise SystemExit(f"order {order.ref} is {order.getstatusname()}: {order.info}")
         if order.status == order.Completed:
-            self.count += 1
-            if self.count >= self.p.asked["orders"]:
+            self.filled += 1
+            if self.filled == self.p.orders:
                 self.env.runstop()
+        elif order.status not in (order.Submitted, order.Accepted):
+            raise SystemExit(f"order {order.ref} is {order.getstatusname()}: {order.info}")
 
 
 class Ticks(Answering):
@@ -161,49 +159,41 @@ class Ticks(Answering):
 
     def next(self) -> None:
         self.updates += not self.data.history_phase
-        if self.updates < WARM:
+        if self.updates < WARM or len(calls) == self.p.orders:
             return
-        change = self.data.close[0] - self.data.close[-1]
-        if change > 0:
-            self.buy()
-        elif change < 0 and self.position.size:
-            self.sell()
+        last, before = self.data.close[0], self.data.close[-1]
+        if last > before:
+            timed(self.buy)
+        elif last < before and calls:
+            timed(self.sell)
 
 
 class Stops(Answering):
-    """Always has a stop at the next price: one that opens, one that closes in turn."""
+    """Has a stop at the next price all the time; they open and close in turn."""
 
     armed = False
 
-    def next(self) -> None:
-        if not self.armed and not self.data.history_phase:
-            self.armed = True
-            self.arm()
-
     def notify_data(self, data: Any, status: int, *_: Any) -> None:
-        if status == data.LIVE and len(data) and not self.armed:
+        if status == data.LIVE and not self.armed:
             self.armed = True
             self.arm()
 
     def notify_order(self, order: bt.Order) -> None:
         super().notify_order(order)
-        if order.status == order.Completed:
+        if order.status == order.Completed and self.filled < self.p.orders:
             self.arm()
 
     def arm(self) -> None:
-        low, high = self.p.asked["prices"]
-        if self.count % 2:
-            self.sell(exectype=bt.Order.Stop, price=low)
-        else:
-            self.buy(exectype=bt.Order.Stop, price=high)
+        order = self.sell if self.filled % 2 else self.buy
+        order(exectype=bt.Order.Stop, price=self.p.prices[self.filled % 2 == 0])
 
 
 LOOPS: dict[str, Callable[[Asked], None]] = {
-    "raw": raw,
+    "raw": partial(raw, ticks=False),
     "raw + ticks": partial(raw, ticks=True),
-    "ticks": partial(run, strategy=Ticks, timeframe=bt.TimeFrame.Ticks),
-    "stop": partial(run, strategy=Stops, timeframe=bt.TimeFrame.Minutes),
-    "stop on ticks": partial(run, strategy=Stops, timeframe=bt.TimeFrame.Ticks),
+    "buy in next": partial(run, strategy=Ticks, timeframe=bt.TimeFrame.Ticks),
+    "stop, ticks": partial(run, strategy=Stops, timeframe=bt.TimeFrame.Ticks),
+    "stop, minutes": partial(run, strategy=Stops, timeframe=bt.TimeFrame.Minutes),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,24 @@
-"""From a tick's arrival to its order's departure: ours against the shortest TqSdk program.
+"""How long an order takes from the tick that it answers to the wire, ours against raw TqSdk.
 
-    python benchmarks/orders.py [--orders 100] [--rounds 5]
+    python benchmarks/orders.py [--orders N] [--rounds N]
+
+Every figure is measured by this run, each loop in a client process of its own against the embedded
+exchange in another process, in real time: a tick every 20 ms, a price change every 240 ms, each
+answered by one order, which opens a lot or closes it. The rounds take the loops in turn, so that
+what else the machine does hits all alike; the first orders of a process are not counted. Exit code
+1: the target is missed.
+
+A time begins when the client's websocket has the packet with the price change, and ends when the
+order is given to the websocket: TqSdk's reading and sending are in it, the network is not. Its
+parts: until the program sees the tick, in the call that orders, from there to the wire.
+
+raw            The shortest TqSdk program: `get_quote`, `wait_update`, `insert_order`. It sees the
+               last of the ticks that come at once. The target is against this one.
+raw + ticks    The same with the tick serial, which has every tick, as our feeds have.
+buy in next    Cerebro, a feed of ticks, a strategy that calls `buy` or `sell` in `next`; the order
+               is checked, split into legs, and in the journal on disk before it leaves.
+stop, ticks    A Stop order, held here, that the tick sets off; the same feed.
+stop, minutes  The same with a feed of minutes, so that no `next` follows the tick.
 """
 
 from __future__ import annotations
@@ -17,31 +35,159 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-HERE = Path(__file__).resolve().parent
+CLIENT = Path(__file__).resolve().parent / "_orders_client.py"
+PEERS = ("raw", "raw + ticks")
+LOOPS = (*PEERS, "buy in next", "stop, ticks", "stop, minutes")
+RATIO = 1.3  # target, of the medians
+WARM = 10  # first orders of a process
+
 SYMBOL = "SHFE.rb2601"
+SECOND_NS = 1_000_000_000
 OPENS = datetime(2025, 9, 16, 1, tzinfo=timezone.utc)  # 09:00 in Beijing
-SECOND_NS, HALF_NS = 1_000_000_000, 500_000_000
-OPENS_NS = int(OPENS.timestamp()) * SECOND_NS
-QUIET_NS = 120 * SECOND_NS
-STEP_NS = 20_000_000  # between two ticks
-MOVE = 8  # ticks from one price change to the next
-LOW, HIGH, PRICE_TICK = 3_150, 3_160, 1
+BEGINS, BEFORE_NS = "2025-09-16T09:02", 120 * SECOND_NS  # there is history before the first tick
+SLOW_NS, STEP_NS = SECOND_NS // 2, SECOND_NS // 50
+MOVE = 12  # ticks from one price to the other
+PRICES, PRICE_TICK = (3_150, 3_160), 1  # CNY
+LOGIN_S = 20  # and what comes before the first order
+PATIENCE_S = 120
 COLUMNS = "datetime last_price volume open_interest bid_price1 bid_volume1 ask_price1 ask_volume1"
 
+PYTHON = (sys.executable, "-X", "utf8")
+NAN = float("nan")
 
-def write_market(path: Path, seconds: int) -> None:
-    """Two quiet minutes, which become history, then `seconds` of many ticks."""
+# us from the packet until the program sees it, its call has returned, the order is at the socket;
+# NaN where it makes no call
+Answer = tuple[float, ...]
+console = Console(width=120)
+
+
+# ---- one measurement
+
+
+def write_market(path: Path, orders: int) -> None:
+    """Ticks of one contract for so many orders."""
+    lasts_ns = LOGIN_S * SECOND_NS + (orders + 2 * WARM) * MOVE * STEP_NS * 2
+    times = [*range(SLOW_NS, BEFORE_NS, SLOW_NS), *range(BEFORE_NS, BEFORE_NS + lasts_ns, STEP_NS)]
+    opens_ns = int(OPENS.timestamp()) * SECOND_NS
     with path.open("w", encoding="utf-8") as file:
         file.write(COLUMNS.replace(" ", ",") + "\n")
-        quiet = range(STEP_NS, QUIET_NS, HALF_NS)
-        busy = range(QUIET_NS, QUIET_NS + seconds * SECOND_NS, STEP_NS)
-        for count, time_ns in enumerate((*quiet, *busy), 1):
-            price = (LOW, HIGH)[count // MOVE % 2]
+        for count, time_ns in enumerate(times, 1):
+            price = PRICES[count // MOVE % 2]
             book = f"{price - PRICE_TICK},20,{price + PRICE_TICK},30"
-            file.write(f"{OPENS_NS + time_ns},{price},{count},5000,{book}\n")
+            file.write(f"{opens_ns + time_ns},{price},{count},5000,{book}\n")
+
+
+@contextmanager
+def exchange(market: Path) -> Iterator[dict[str, str]]:
+    """The addresses of an exchange in a process of its own, in real time."""
+    options = ["--replay", str(market), "--start", BEGINS, "--speed", "1"]
+    command = [*PYTHON, "-m", "tianqin_backtrader", "exchange", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
+    try:
+        lines = [process.stdout.readline() if process.stdout else "" for _ in range(4)]
+        exports = [line.removeprefix("export ").strip().partition("=") for line in lines]
+        yield {name: url for name, _, url in exports}
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+
+
+def measure(loop: str, orders: int) -> list[Answer]:
+    """The times of one client's orders."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        market = Path(folder) / f"{SYMBOL}.csv"
+        write_market(market, orders)
+        asked = {"loop": loop, "symbol": SYMBOL, "prices": PRICES, "orders": orders + WARM}
+        asked["journal"] = str(Path(folder) / "journal.sqlite")
+        with exchange(market) as urls:
+            command = [*PYTHON, str(CLIENT), json.dumps(asked | {"urls": urls})]
+            patience_s = PATIENCE_S + orders
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", timeout=patience_s, check=False
+            )
+    if done.returncode:
+        raise SystemExit(f"the measurement of {loop} failed: {done.stderr[-2_000:]}")
+    rows = json.loads(done.stdout.splitlines()[-1])[WARM:]  # TqSdk prints before it
+    return [tuple(NAN if ns is None else ns / 1_000 for ns in row) for row in rows]
+
+
+# ---- all of them
+
+
+def measure_all(orders: int, rounds: int) -> dict[str, list[list[Answer]]]:
+    """The times of each loop, round by round."""
+    found: dict[str, list[list[Answer]]] = {loop: [] for loop in LOOPS}
+    for number in range(rounds):
+        for loop in LOOPS[number % len(LOOPS) :] + LOOPS[: number % len(LOOPS)]:
+            answers = measure(loop, orders)
+            found[loop].append(answers)
+            p50 = statistics.median(answer[-1] for answer in answers)
+            console.print(f"round {number + 1}  {loop}  {p50:.0f} us, {_load()}", style="dim")
+    return found
+
+
+def report(found: dict[str, list[list[Answer]]]) -> list[str]:
+    """Print what was found; returns the targets that are missed."""
+    table = Table(title="From the tick to the wire (us)", title_justify="left")
+    names = ("orders", "p50", "p99", "mean", "sees", "orders in", "to wire", *PEERS, "by round")
+    table.add_column("loop")
+    for name in names:
+        table.add_column(f"x {name}" if name in PEERS else name, justify="right")
+    missed = []
+    for loop, rounds in found.items():
+        times = sorted(answer[-1] for answers in rounds for answer in answers)
+        ratios = [_p50(rounds) / _p50(found[peer]) for peer in PEERS]
+        each = [_p50([own]) / _p50([peer]) for own, peer in zip(rounds, found["raw"], strict=True)]
+        figures = (_p50(rounds), times[int(0.99 * (len(times) - 1))], statistics.fmean(times))
+        cells = [f"{figure:,.0f}" for figure in (*figures, *_parts(rounds))]
+        cells += [f"{ratio:.2f}" for ratio in ratios] + [f"{min(each):.2f}-{max(each):.2f}"]
+        table.add_row(loop, f"{len(times)}", *(cell.replace("nan", "") for cell in cells))
+        if loop not in PEERS and ratios[0] > RATIO:
+            missed.append(f"an order of {loop} takes {ratios[0]:.2f} x raw, {RATIO} is wanted")
+    console.print(table)
+    return missed
+
+
+def _p50(rounds: list[list[Answer]]) -> float:
+    return statistics.median(answer[-1] for answers in rounds for answer in answers)
+
+
+def _parts(rounds: list[list[Answer]]) -> list[float]:
+    """Medians of the parts of the way."""
+    ways = [(0.0, *answer) for answers in rounds for answer in answers]
+    steps = [[end - begin for begin, end in pairwise(way)] for way in ways]
+    return [statistics.median(parts) for parts in zip(*steps, strict=True)]
+
+
+def _load() -> str:
+    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+
+
+def _machine() -> str:
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("tqsdk", "backtrader", "websockets")
+    )
+    where = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_load()}"
+    return f"{where}, Python {platform.python_version()}, {packages}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--orders", type=int, default=100, help="of each loop in each round")
+    parser.add_argument("--rounds", type=int, default=4)
+    options = parser.parse_args()
+    console.print(_machine())
+    missed = report(measure_all(options.orders, options.rounds))
+    for what in missed:
+        console.print(f"target missed: {what}", style="red")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

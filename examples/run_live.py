@@ -178,7 +178,7 @@ def show(
             f"{abs(order.executed.size):g}",
             f"{order.executed.price:g}" if order.executed.size else "-",
             order.getstatusname(),
-            str(order.info.get("reason") or ""),
+            str(order.info.get("reason") or order.info.get("held") or ""),
         )
     trades = table("Trades", "time", "side", "lots", "price", "fee")
     for when, side, lots, price, fee in report.trades:

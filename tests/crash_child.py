@@ -59,7 +59,8 @@ class Scenario:
     way: last prices as (instant, ticks from `BASE`), each until the next. acts: what the strategy
     does, by instant. subject: Backtrader's reference of the order that the marks are about. facts:
     what happens to it, which decides the marks that make sense. ends: what the orders come to when
-    nobody dies, by reference: status and signed lots. until: the last instant.
+    nobody dies, by reference: status and signed lots. early: what some come to where the death
+    comes before the strategy has done all of its acts. until: the last instant.
     """
 
     name: str
@@ -71,7 +72,8 @@ class Scenario:
     symbol: str = CU
     until: int = 40
     largest: int = 0  # lots of an exchange order; 0: the contract's own limit
-    protects: frozenset[int] = field(default_factory=frozenset)  # orders that may not be given up
+    protects: frozenset[int] = frozenset()  # orders that may not be given up
+    early: Mapping[int, tuple[str, int]] = field(default_factory=dict)
 
 
 def cny(strategy: Any, ticks: int) -> float:
@@ -140,7 +142,6 @@ DIPS = ((0, 0), (15, -3))
 RISES_AND_FALLS = ((0, 0), (12, 5), (20, -6))
 FILLED_THEN_UP, FILLED_THEN_DOWN = ((0, 0), (12, -4), (24, 12)), ((0, 0), (12, -4), (24, -32))
 OPENED = {1: ("Completed", 4)}
-OCO = {2: sell(4, -10, exectype=Stop), 3: sell(4, 10, oco=2)}
 BRACKET = {5: bracket(4, -2, -30, 10)}
 BRACKET_UP = {1: ("Completed", 4), 2: ("Canceled", 0), 3: ("Completed", -4)}
 BRACKET_DOWN = {1: ("Completed", 4), 2: ("Completed", -4), 3: ("Canceled", 0)}
@@ -158,6 +159,7 @@ ALL = (
         {5: buy(3, -50), 12: cancel(1)},
         SENDS | {"ends", "withdrawn"},
         {1: ("Canceled", 0)},
+        early={1: ("Accepted", 0)},
     ),
     Scenario(
         "Limit, DAY",
@@ -173,6 +175,7 @@ ALL = (
         {5: buy(5, -50), 10: modify(1, -1)},
         PARTS | {"withdrawn", "modified"},
         {1: ("Completed", 5)},
+        early={1: ("Accepted", 0)},
     ),
     Scenario(
         "Limit, split", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, largest=2
@@ -233,16 +236,17 @@ ALL = (
     Scenario(
         "OCO, the limit fills",
         RISES,
-        {4: buy(4), 8: both(OCO[2], OCO[3])},
-        PARTS,
-        OPENED | {2: ("Canceled", 0), 3: ("Completed", -4)},
+        {4: buy(2), 8: both(sell(2, -10, exectype=Stop), sell(2, 10, oco=2))},
+        FILLS,
+        {1: ("Completed", 2), 2: ("Canceled", 0), 3: ("Completed", -2)},
         subject=3,
         protects=frozenset({2, 3}),
+        early={2: ("Accepted", 0)},
     ),
     Scenario(
         "OCO, the stop goes off",
         FALLS,
-        {4: buy(4), 8: both(OCO[2], OCO[3])},
+        {4: buy(4), 8: both(sell(4, -10, exectype=Stop), sell(4, 10, oco=2))},
         HITS | {"withdrawn"},
         OPENED | {2: ("Completed", -4), 3: ("Canceled", 0)},
         subject=2,
@@ -289,7 +293,7 @@ class Freezer:
         self._subject = str(subject)
 
     def freeze(self) -> None:
-        say(mark=True)
+        say(mark=True, acted=_acted)
         time.sleep(ABANDONED_S)
         os._exit(3)  # nobody has killed it
 
@@ -399,6 +403,7 @@ MARKS = (
     Mark("parent, child", "child", lambda f: f.before(Progress, "release", lambda _, w, __: f.ours(w.key))),
 )  # fmt: skip
 BY_NAME = {mark.name: mark for mark in MARKS}
+_acted: list[int] = []  # the instants whose acts are done
 
 
 # ---- the program
@@ -430,9 +435,11 @@ class Writer(bt.Strategy):
         self.p.heard["notices"].append([str(msg), *map(str, args[:1])])
 
     def next(self) -> None:
-        act = self.p.acts.get(self._instant())
+        instant = self._instant()
+        act = self.p.acts.get(instant)
         if act is not None:
             act(self)
+            _acted.append(instant)
 
     def stop(self) -> None:
         self.p.heard |= {"counted": self.counted, "net": self.position.size}

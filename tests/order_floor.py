@@ -300,6 +300,8 @@ class OrderFloor:
         """The exchange takes orders from the wire; it refuses one that others made impossible."""
         for order_id in order_ids:
             order = self._arrived(order_id)
+            if not order.is_alive:
+                continue  # it comes a second time
             if order.offset is not OPEN and order.volume > self.closable(order):
                 assert self.interfered, (
                     f"{order_id} closes {order.volume} lots with {order.offset.value} and "
@@ -348,13 +350,12 @@ class OrderFloor:
             if order_id in self.orders:
                 self.finish(order_id)
 
-    def end_day(self, close: str = "15:00:00") -> None:
-        """The trading day closes: orders end with it, today's lots are history, all is forgotten.
-
-        Time passes only afterwards, so that what is told finds the market just closed.
-        """
-        self.at(close)
-        self.wire.clear()
+    def end_day(self) -> None:
+        """The trading day closes: orders end with it, today's lots are history, all is forgotten."""
+        sessions = self._sessions[CU]
+        close_ns = sessions.close_of(sessions.trading_day_of(self.now_ns))
+        self.pass_s((close_ns - self.now_ns) / SECOND)
+        self.arrive()
         for order in self.resting():
             self.finish(order.order_id, DAY_IS_OVER)
         for lots in self._lots.values():

@@ -62,10 +62,9 @@ WINDOWS = {
         ("2025-09-16 14:44", "2025-09-16 15:00"),
         ("2025-09-16 21:00", "2025-09-16 21:18"),
     ],
-    "two settlements": [
-        ("2025-09-16 14:48", "2025-09-16 15:00"),
-        ("2025-09-17 14:50", "2025-09-17 15:00"),
-        ("2025-09-18 10:31", "2025-09-18 10:48"),
+    "the next day": [
+        ("2025-09-16 14:44", "2025-09-16 15:00"),
+        ("2025-09-17 09:30", "2025-09-17 09:48"),
     ],
 }
 # symbol: price, price tick, and whether it trades at night
@@ -78,6 +77,7 @@ CONTRACTS = {
     "CZCE.SR601": (5_500.0, 1.0, True),
     "CZCE.TA601": (4_700.0, 2.0, True),
     "CFFEX.IF2510": (4_500.0, 0.2, False),
+    "CFFEX.IC2510": (7_000.0, 0.2, False),
     "CFFEX.T2512": (108.0, 0.005, False),
     "GFEX.si2601": (8_500.0, 5.0, False),
 }
@@ -97,6 +97,17 @@ POLICIES = (
 # ---- the market
 
 
+def _trades(symbol: str, window: str) -> bool:
+    """Whether the contract trades in all stretches of the window, and hardly between them."""
+    is_index = symbol.startswith("CFFEX.I")
+    fits = {
+        "the settlement": CONTRACTS[symbol][2],
+        "the next day": is_index,
+        "the lunch break": not symbol.startswith("CFFEX"),
+    }
+    return fits.get(window, True)
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a seed makes of market and account."""
@@ -111,8 +122,8 @@ class Scene:
     def of(cls, seed: int) -> Scene:
         dice = random.Random(f"{seed} scene")
         window = dice.choice(list(WINDOWS))
-        awake = [s for s, (_, _, night) in CONTRACTS.items() if night or window != "the settlement"]
-        symbols = tuple(dice.sample(awake, dice.randint(1, 3)))
+        awake = [symbol for symbol in CONTRACTS if _trades(symbol, window)]
+        symbols = tuple(dice.sample(awake, min(dice.randint(1, 3), len(awake))))
         kinds = [kind for kind in FAULTS if dice.random() < 0.4]
         broker = {
             "policy": dice.choice(POLICIES[:5]) if dice.random() < 0.4 else "net",
@@ -198,15 +209,26 @@ class Books:
         self.could_trade: dict[str, int] = defaultdict(int)  # most lots by order, see `_exposure`
         self._past: list[tuple[dict[str, Any], dict[str, Any]]] = []
         floor = self._venue.exchange
-        self._insert, self._settle = floor.insert_order, floor.settle
+        self.tell: Callable[[str], None] | None = None
+        self._insert, self._settle, self._cancel = (
+            floor.insert_order, floor.settle, floor.cancel_order,
+        )  # fmt: skip
         floor.insert_order, floor.settle = self.insert_order, self.settle
+        floor.cancel_order = self.cancel_order
 
     def insert_order(self, user: str, pack: Mapping[str, Any], now_ns: int) -> None:
         order_id = str(pack["order_id"])
         self.received.append(order_id)
         self._insert(user, pack, now_ns)
+        if self.tell:
+            self.tell(f"    exchange takes {_words(self._desk.orders[order_id].picture())}")
         key = key_of(order_id)
         self.could_trade[key] = max(self.could_trade[key], self._exposure(key))
+
+    def cancel_order(self, user: str, order_id: str, now_ns: int) -> None:
+        if self.tell:
+            self.tell(f"    exchange cancels {order_id}")
+        self._cancel(user, order_id, now_ns)
 
     def settle(self, *args: Any) -> None:
         desk = self._desk
@@ -333,13 +355,15 @@ class Saboteur:
         self._timers: list[threading.Timer] = []
         self.made: list[str] = []
 
-    def act(self, dice: random.Random) -> None:
+    def act(self, dice: random.Random) -> str:
         if self._kinds and dice.random() < 0.3:
             kind = dice.choice(self._kinds)
             timer = FAULTS[kind](self._exchange, dice)
             if timer is not None:
                 self._timers.append(timer)
             self.made.append(kind)
+            return kind
+        return ""
 
     def rest(self) -> None:
         """End all of them."""
@@ -722,7 +746,9 @@ class RandomTrader(bt.Strategy):
         if moment >= self.calm_from:
             self.calm_down()
             return
-        self.saboteur.act(dice)
+        fault = self.saboteur.act(dice)
+        if fault and self.p.tell:
+            self.p.tell(f"{moment:%d %H:%M} fault: {fault}")
         for _ in range(dice.choice((0, 1, 1, 2, 3))):
             before = len(self.writer.did), len(self.writer.raised)
             self.writer.write(dice, datas)
@@ -779,6 +805,8 @@ class RandomTrader(bt.Strategy):
             self.count(seen)
         moment = f"{self.data.datetime.datetime(0):%d %H:%M}" if len(self.data) else "?"
         self.report.problems += [f"{moment}: {problem}" for problem in problems]
+        if self.p.tell:
+            self.p.tell(f"{moment} compared, {is_at_rest=} {problems}")
         return is_at_rest
 
     def settled(self, withdraws: bool) -> Picture | None:
@@ -825,6 +853,7 @@ def run_session(seed: int, tell: Callable[[str], None] | None = None) -> Report:
         files = thin_market(seed, scene, Path(folder))
         exchange: Any = LocalExchange(replay=files, balance_cny=scene.balance_cny)
         exchange.books = Books(exchange)
+        exchange.books.tell = tell
         try:
             _run(seed, exchange, report, tell)
         except Exception as error:  # noqa: BLE001 - whatever breaks is told with its seed
@@ -866,6 +895,10 @@ def _in_a_hurry() -> Any:
     return Both()
 
 
+def _say(text: str) -> None:
+    print(f"{time.perf_counter():.4f} {text}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -876,7 +909,7 @@ def main() -> int:
         logging.getLogger("tianqin_backtrader").setLevel(logging.CRITICAL)
     failed = 0
     for seed in range(given.seed, given.seed + given.count):
-        report = run_session(seed, print if given.verbose else None)
+        report = run_session(seed, _say if given.verbose else None)
         told = {k: v for k, v in vars(report).items() if k not in ("story", "problems", "scene")}
         print(told, report.scene.window, report.scene.symbols)
         for problem in report.problems:

@@ -261,6 +261,7 @@ def test_close_order_written_after_the_close_is_for_the_next_one() -> None:
     """The close of its own day was past: it left at the night's opening."""
     desk = Desk("2025-12-03 15:30:00")
     key = desk.order(CU, BUY, 1, kind=Kind.CLOSE)
+    desk.pass_s(60)
     desk.at("2025-12-03 21:00:00")
     desk.leave_alone()
     desk.at("2025-12-04 14:59:30")
@@ -892,9 +893,10 @@ def test_held_stop_is_changed_here(desk: Desk) -> None:
 
 
 def test_trailing_stop_keeps_what_it_has_won_when_its_volume_changes(desk: Desk) -> None:
-    """It fell back to 20 below the price at which it had been written."""
+    """It fell back to 20 below the price of that moment."""
     key = desk.order(M, SELL, 2, kind=Kind.TRAIL, trail_amount=20.0)
     desk.tick(M, 3_100.0)
+    desk.tick(M, 3_085.0)
     desk.blotter.modify(key, volume=1)
     desk.tick(M, 3_080.0)
     assert desk.legs(key) == [(OPEN, 1, None)]
@@ -968,7 +970,7 @@ def test_larger_volume_and_then_cancelled_is_complete_with_the_old_one(desk: Des
     desk.cancel_order(key)
     desk.fill("t.1.0", 5, 2_990.0)
     assert desk.heard(key) == ["Accepted", "5 @ 2990", "Completed"]
-    desk.obey("t.1.0", "t.1.0")
+    desk.obey("t.1.0")
     desk.leave_alone()
 
 

@@ -153,7 +153,7 @@ def seat(house: Seat) -> Iterator[Seat]:
     seat.targets.close()
     for symbol in (CU, RB, M):
         seat.go(symbol, 0)
-    del seat.connection.api.insert_order  # the hook of these targets
+    del seat.connection.api.insert_order  # what asked these targets for ids
     seat.connection._before_close.clear()
 
 
@@ -166,6 +166,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def complaints() -> Iterator[list[str]]:
     """What asyncio says of tasks that were left pending or whose error nobody took."""
+    gc.collect()  # what earlier tests have left
     heard: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
@@ -234,9 +235,9 @@ def test_todays_and_history_lots_are_closed_by_their_own_offsets() -> None:
 
 def test_history_first_and_never_todays_lots_by_priority(seat: Seat) -> None:
     """Without history lots 昨开 locks: it opens the other side."""
-    seat.go(CU, 2)
-    assert seat.go(CU, 0, offset_priority="昨开") == ("reached", CU)
-    held = seat.connection.trading.position(CU)
+    seat.go(RB, 2)
+    assert seat.go(RB, 0, offset_priority="昨开") == ("reached", RB)
+    held = seat.connection.trading.position(RB)
     assert (held.long.total, held.short.total, held.net) == (2, 2, 0)
 
 
@@ -265,7 +266,7 @@ def test_a_better_price_withdraws_the_order_and_sends_it_again(seat: Seat) -> No
     bid, ask = seat.quote(CU, "bid_price1"), seat.quote(CU, "ask_price1")
     prices = itertools.chain([bid - FAR] * 5, itertools.repeat(ask + 100))
     assert seat.go(CU, 4, price=lambda _: next(prices)) == ("reached", CU)
-    first, second = seat.orders().values()
+    first, second = sorted(seat.orders().values(), key=lambda order: order.insert_ns)
     assert (first.order_id, first.price, first.volume, first.volume_left) == (
         seat.id(1), bid - FAR, 4, 4,
     )  # fmt: skip
@@ -306,23 +307,50 @@ def test_large_orders_are_split_between_minimum_and_maximum(seat: Seat) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=6))
-def test_any_row_of_targets_is_reached_with_no_lot_too_many(
-    house: Seat, targets: list[int]
-) -> None:
+def test_any_row_of_targets_is_reached_with_no_lot_too_many(seat: Seat, targets: list[int]) -> None:
     for lots in targets:
-        before, sent = house.net(), len(house.told.named)
-        assert house.go(CU, lots) == ("reached", CU)
-        assert house.net() == lots
-        news = house.told.named[sent:]
-        orders = [house.orders()[key] for key, *_ in news]
+        before, sent = seat.net(), len(seat.told.named)
+        assert seat.go(CU, lots) == ("reached", CU)
+        assert seat.net() == lots
+        news = seat.told.named[sent:]
+        orders = [seat.orders()[key] for key, *_ in news]
         filled = [order.volume - order.volume_left for order in orders]
         assert sum(filled) == abs(lots - before)
         assert {order.direction for order in orders} <= {BUY if lots > before else SELL}
-        held = house.connection.trading.position(CU)
+        held = seat.connection.trading.position(CU)
         assert not (held.long.total and held.short.total)
 
 
+def test_tasks_that_have_ended_leave_nothing_behind(seat: Seat) -> None:
+    seat.go(CU, 1)
+    seat.connection.wait(now_s() + 5)
+    tasks = len(seat.connection.api._tasks)
+    for lots in (2, 1, 0):
+        seat.go(CU, lots)
+        seat.go(CU, 5, price=lambda _: math.nan)
+    seat.connection.wait(now_s() + 5)
+    assert len(seat.connection.api._tasks) == tasks
+
+
 # ---- what is told, and when
+
+
+def test_the_next_target_may_begin_as_the_end_is_told(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = iter([-2, 3, 0])
+
+    def go_on(symbol: str) -> None:
+        seat.told.ends.append(("reached", symbol))
+        lots = next(rest, None)
+        if lots is not None:
+            seat.begin(symbol, lots)
+
+    monkeypatch.setattr(seat.told, "reached", go_on)
+    seat.begin(CU, 1)
+    seat.until(lambda: len(seat.told.ends) == 4)
+    assert sum(lots for *_, lots, _ in seat.told.named) == 1 + 3 + 5 + 3
+    assert seat.net() == 0
 
 
 def test_orders_and_trades_are_told_before_the_end(seat: Seat) -> None:
@@ -350,23 +378,25 @@ def test_reached_comes_with_the_last_fill_and_not_a_wait_later(seat: Seat) -> No
 
 
 def test_what_a_target_sends_counts_as_unsent_until_the_wait(seat: Seat) -> None:
-    channel = seat.connection.trading
-    assert not channel.has_unsent
-    seat.begin(CU, 2)
-    assert channel.has_unsent
-    seat.end()
-    seat.rest(3)
+    channel, seen = seat.connection.trading, []
+    seat.begin(CU, 2, price=lambda _: seat.quote(CU, "bid_price1") - FAR)
+    seen.append(channel.has_unsent)
+    seat.until(seat.alive)
     seat.connection.wait(now_s() + 5)
-    assert not channel.has_unsent
+    seen.append(channel.has_unsent)
     seat.targets.cancel(CU)
-    assert channel.has_unsent
+    seen.append(channel.has_unsent)
+    assert seen == [True, False, True]
 
 
 def test_orders_sent_beside_a_task_keep_their_own_ids(seat: Seat) -> None:
     seat.rest()
-    seat.connection.trading.send("direct.1", M, BUY, OPEN, 1, seat.quote(M, "ask_price1"))
-    seat.connection.trading.send("direct.2", CU, SELL, OPEN, 1, seat.quote(CU, "bid_price1"))
-    seat.until(lambda: not set(seat.alive()) & {"direct.1", "direct.2"})
+    channel = seat.connection.trading
+    channel.send("direct.1", M, BUY, OPEN, 1, seat.quote(M, "ask_price1"))
+    channel.send("direct.2", CU, SELL, OPEN, 1, seat.quote(CU, "ask_price1") + FAR)
+    seat.until(lambda: "direct.2" in seat.alive())
+    channel.cancel("direct.2")
+    seat.until(lambda: seat.alive() == [seat.id(1)])
     assert set(seat.orders()) == {seat.id(1), "direct.1", "direct.2"}
     assert len(seat.told.named) == 1
 
@@ -439,6 +469,23 @@ def test_cancel_of_nothing_does_nothing(seat: Seat) -> None:
     assert seat.told.ends == []
 
 
+def test_cancel_while_the_first_quote_is_awaited_spoils_no_later_target(seat: Seat) -> None:
+    """TqSdk: the cancel took the contract's quote along, and every later task ended at once."""
+    rubber = "SHFE.ru2601"
+    seat.connection.listing.instruments([rubber])
+    seat.exchange.pause()
+    quote: Any = seat.connection.listing.quote(rubber)
+    quote["datetime"] = ""
+    seat.begin(rubber, 1)
+    assert not seat.targets.poll()
+    seat.targets.cancel(rubber)
+    assert seat.targets.poll()
+    assert seat.told.ends == [("stopped", rubber)]
+    seat.exchange.resume()
+    for lots in (1, 0):
+        assert seat.go(rubber, lots) == ("reached", rubber)
+
+
 def test_a_fill_that_crosses_the_cancel_counts(seat: Seat) -> None:
     """The order trades before its cancel comes: stopped, and the position is true."""
     seat.begin(CU, 2)
@@ -450,21 +497,37 @@ def test_a_fill_that_crosses_the_cancel_counts(seat: Seat) -> None:
     assert len(seat.orders()) == 1
 
 
-def test_an_order_begun_before_the_cancel_does_not_leave_after_it(seat: Seat) -> None:
-    """TqSdk forgets an order whose insertion was due when the cancel came; nobody followed it."""
-    seat.begin(CU, 2)
+def cancel_around_insert(seat: Seat, *, before: bool) -> None:
+    """Let a cancel come just before or just after TqSdk inserts the next order."""
     api = seat.connection.api
     insert = api.insert_order
 
-    def cancelled_first(*terms: Any, **options: Any) -> Any:
+    def insert_order(*terms: Any, **options: Any) -> Any:
+        if before:
+            seat.targets.cancel(CU)
+        order = insert(*terms, **options)
         seat.targets.cancel(CU)
-        return insert(*terms, **options)
+        return order
 
-    api.insert_order = cancelled_first
+    api.insert_order = insert_order
+
+
+def test_an_order_begun_before_the_cancel_does_not_leave_after_it(seat: Seat) -> None:
+    seat.begin(CU, 2)
+    cancel_around_insert(seat, before=True)
     assert seat.end() == ("stopped", CU)
     assert seat.told.named == []
-    assert seat.net() == 0
-    assert seat.alive() == []
+    assert not any(order.exchange_order_id for order in seat.orders().values())
+
+
+def test_an_order_that_tqsdk_forgets_is_withdrawn(seat: Seat) -> None:
+    """A task cancelled between an order's departure and its own next step left it in the market."""
+    seat.begin(CU, 2, price=lambda _: seat.quote(CU, "bid_price1") - FAR)
+    cancel_around_insert(seat, before=False)
+    assert seat.end() == ("stopped", CU)
+    (order,) = seat.orders().values()
+    assert (order.order_id, order.status, order.volume_left) == (seat.id(1), "FINISHED", 2)
+    assert order.exchange_order_id
 
 
 # ---- failing
@@ -584,7 +647,10 @@ def test_an_order_that_tqsdk_refuses_itself_ends_as_refused(
             raise answer
         return real(*terms, **options)
 
-    monkeypatch.setattr(owner, name, refuse_once)
+    if moment == "at once":
+        api.insert_order = refuse_once  # below the naming of orders, which begins with a target
+    else:
+        monkeypatch.setattr(owner, name, refuse_once)
     seat.connection.trading.news()
     kind, _, reason = seat.go(CU, 2)
     assert kind == "failed"
@@ -603,6 +669,20 @@ def test_lots_that_are_no_whole_number_are_refused(lots: Any, seat: Seat) -> Non
     with pytest.raises(BadVolume, match=r"SHFE\.cu2511.*whole net lots"):
         seat.begin(CU, lots)
     assert not seat.targets.is_busy(CU)
+
+
+def test_what_tqsdk_refuses_as_a_target_is_no_target(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Exception("开平仓顺序(offset_priority) 错误")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seat.connection, "target_task", refuse)
+        with pytest.raises(InvalidOrder, match=r"no target of 2 SHFE\.cu2511: 开平仓顺序"):
+            seat.begin(CU, 2)
+    assert not seat.targets.is_busy(CU)
+    assert seat.go(CU, 2) == ("reached", CU)
 
 
 def test_a_contract_that_nobody_asked_for_is_refused(seat: Seat) -> None:
@@ -635,8 +715,16 @@ def test_options_that_cannot_work_are_refused_at_once(options: dict[str, Any], n
 # ---- time
 
 
+def test_a_new_task_does_not_take_an_old_quote_for_fresh(seat: Seat) -> None:
+    """A last quote of 00:59:59 looked open to a task that was made at 02:00."""
+    seat.targets = TargetTasks(seat.connection, seat.told, lambda: ns("2025-09-16 02:00:00"))
+    seat.begin(CU, 2)
+    seat.connection.run_tasks()
+    assert seat.told.named == []
+    assert seat.end() == ("reached", CU)  # a quote of this moment has come
+
+
 def test_a_target_of_the_break_waits_for_the_session() -> None:
-    """At 10:20 copper rests until 10:30, and its last quote of 10:14 looks open to a fresh task."""
     start, end = datetime(2025, 9, 16, 10, 13), datetime(2025, 9, 16, 10, 40)  # noqa: DTZ001
     with sitting("", start=start, end=end) as seat:
         seat.at("2025-09-16 10:20:00", IF)
@@ -708,9 +796,9 @@ def test_closing_the_session_withdraws_what_rests(complaints: list[str]) -> None
             seat.begin(CU, 1)
         seat.connection.close()
         after = Seat(exchange)
-        orders = after.orders().values()
-        assert [order.status for order in orders if order.symbol == CU] == ["FINISHED"]
+        orders = after.connection.trading.orders().values()
         after.connection.close()
+        assert [order.status for order in orders if order.symbol == CU] == ["FINISHED"]
     del seat, after
     gc.collect()
     assert complaints == []

@@ -182,7 +182,7 @@ class Connection:
         self._send({"aid": "subscribe_quote", "ins_list": ",".join(sorted(wanted))})
 
         def is_answered() -> bool:  # TqSim gives the list back in an order of its own
-            return wanted == set(api._data.get("ins_list", "").split(","))
+            return bool(set(api._data.get("ins_list", "").split(",")) == wanted)
 
         self.wait_until(is_answered, "quotes")
         return [self._node("quotes", symbol) for symbol in symbols]

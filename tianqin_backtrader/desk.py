@@ -221,10 +221,12 @@ class OrderDesk:
             state = self.blotter.ledger.state(told.ref)
             if state.is_terminal:  # its end was told before its last trade came, or this ends it
                 order.status = STATUS[state]
+            elif order.status == bt.Order.Completed:  # it is becoming larger, or a leg lives on
+                order.status = bt.Order.Partial
         elif isinstance(told, Accepted):
             order.accept(order.broker)
         elif isinstance(told, Done):
-            if told.state is OrderState.COMPLETED:
+            if told.state is OrderState.COMPLETED and order.status == bt.Order.Completed:
                 return  # its last execution said so
             finish(order, STATUS[told.state], told.reason, self._floor.now_ns)
             logger.info("order %s ended as %s: %s", told.ref, told.state.value, told.reason)

@@ -46,7 +46,7 @@ class OrderEntry:
         self._notify, self._policy, self._execution = notify, policy, execution
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self.halted = ""  # why no new order is taken
-        self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of a contract
+        self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of it
 
     # ---- new orders
 

@@ -66,6 +66,10 @@ class Families:
         near = {each.key: each for each in (*self.others(work), *self.siblings(work))}
         return [each for each in near.values() if each.is_at_exchange or each.phase in QUEUED]
 
+    def stands(self, work: Work) -> bool:
+        """Whether it is sent again when it never reached the exchange: others count on it."""
+        return work.ticket.is_stop or bool(work.ticket.parent or self._others(work))
+
     def is_crowded(self, work: Work) -> bool:
         """Whether siblings at the exchange are about to close the lots that it would close."""
         resting = sum(leg.told.left for each in self.siblings(work) for leg in each.alive)

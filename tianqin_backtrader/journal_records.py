@@ -113,7 +113,7 @@ class RollRecord:
     new: str
     lots: int  # net: > 0 long, < 0 short
     phase: str  # a value of `rolls.Stage`; done and failed are its ends
-    closing: str  # keys, apart by a space, of the orders that close the old contract; empty: none yet
+    closing: str  # keys of the orders that close the old contract, apart by spaces; empty: none yet
     opening: str  # those of the orders that open the new one
     closed: int  # lots
     opened: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .orders import Event, OrderLedger
 from .sending import Sender
 from .tickets import Ticket
@@ -17,7 +19,10 @@ AGAIN_NS = 10 * SECOND_NS  # market time after which an unanswered cancel is sen
 
 
 class LegFollower:
-    """Reads pictures into legs, withdraws them, and says when an order may go on."""
+    """Reads pictures into legs, withdraws them, and says when an order may go on.
+
+    `stands`: whether an order that never reached the exchange is sent again.
+    """
 
     def __init__(
         self,
@@ -26,8 +31,9 @@ class LegFollower:
         exchange: Exchange,
         diary: Diary,
         rules: Rules,
+        stands: Callable[[Work], bool],
     ) -> None:
-        self._sender, self._ledger = sender, ledger
+        self._sender, self._ledger, self._stands = sender, ledger, stands
         self._exchange, self._diary = exchange, diary
         self._answer_ns = int(rules.answer_s * SECOND_NS)
 
@@ -74,7 +80,7 @@ class LegFollower:
         """The exchange does not know the leg: its day is over, or it was never sent."""
         is_over = leg.day_ends_ns <= self._exchange.now_ns
         if not is_over and not leg.told.filled:
-            leg.told.refused = not work.ticket.is_stop
+            leg.told.refused = not self._stands(work)
         leg.told.final = leg.told.filled
         leg.lost = not is_over
         self._sender.drop(work, leg, DAY_ENDED[0] if is_over else LOST)
@@ -111,7 +117,7 @@ class LegFollower:
         if work.then is not None or any(leg.told.refused for leg in short):
             return Phase.DONE
         if not short or any(leg.lost for leg in short):
-            return Phase.DUE  # lots are left; a stop protects a position: it is sent again
+            return Phase.DUE  # lots are left, or it protects a position
         if work.ticket.advanced is not None:
             return Phase.DONE
         if any(self._ended_with_day(leg) for leg in short):

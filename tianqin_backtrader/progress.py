@@ -67,7 +67,8 @@ class Progress:
         self.watched: dict[str, list[Work]] = {}  # living ones by contract
         self.families = Families(self.works, self.ledger.filled)
         self.sender = Sender(exchange, diary, self.ledger, self.lots, rules)
-        self.legs = LegFollower(self.sender, self.ledger, exchange, diary, rules)
+        stands = self.families.stands
+        self.legs = LegFollower(self.sender, self.ledger, exchange, diary, rules, stands)
         self.targets: Targets | None = None
 
     # ---- taken
@@ -212,7 +213,9 @@ class Progress:
         waits = work.phase in (Phase.HELD, Phase.WAITING)
         if waits:
             work.trigger = changed_trigger(work, ticket, self._exchange)
-        work.ticket, work.then, work.why = ticket, None, ""
+        filled = self.ledger.filled(work.key)
+        ticket = replace(ticket, volume=max(ticket.volume, filled))  # what traded meanwhile counts
+        work.ticket, work.then, work.why, work.round = ticket, None, "", len(work.legs)
         self.ledger.resize(work.key, ticket.volume)
         if not waits:
             work.phase = Phase.PARKED if work.paused else Phase.DUE
@@ -277,11 +280,9 @@ class Progress:
         return Signal.CANCEL if self.ledger.filled(work.key) else Signal.REFUSE
 
     def _end(self, work: Work, done: Done) -> None:
-        work.phase, work.reason = Phase.DONE, done.reason
+        work.reason = done.reason
         self.forget(work)
-        with self._diary.together():
-            self.note(work)
-            self.note_stop(work, "ended")
+        self.note(work)
         self.tell(done)
         for other in self.families.falls_with(work, done.state):
             self.cancel(other, f"order {work.key} has ended")
@@ -327,9 +328,14 @@ class Progress:
         self.note(work)
 
     def note(self, work: Work) -> None:
-        """Write down where an order stands."""
+        """Write down where an order stands; all of its end at once."""
         state = self.ledger.state(work.key)
-        self._diary.put_order(work.record(state, self._exchange.now_ns))
+        with self._diary.together():
+            if state.is_terminal:
+                work.phase = Phase.DONE
+                self.legs.note_ends(work)
+                self.note_stop(work, "ended")
+            self._diary.put_order(work.record(state, self._exchange.now_ns))
 
     def note_stop(self, work: Work, state: str) -> None:
         """Write down where a stop stands: held, hit or ended."""

@@ -5,13 +5,14 @@ Rules:
   the ids that were written before they were sent.
 - The account's whole picture says what became of those legs. One that it does not show, on the day
   that it was sent, never reached the exchange: a stop that had gone off is sent again, for it
-  protects a position; any other order ends.
-- A step that was not written down did not happen: an order that was due and never sent ends.
+  protects a position, as is an order of an OCO group or a bracket's child; any other order ends.
+- A step that was not written down did not happen: any other order that was due ends.
+- What an order's fill or end means for its family is done now if the program died before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Protocol
 
 from .blotter import Blotter
@@ -62,7 +63,9 @@ def catch_up(
 ) -> list[Trade]:
     """Let restored orders learn what the account shows; returns the trades that are new to them."""
     progress = blotter.progress
-    unsent = [w for w in blotter.alive if w.phase is Phase.DUE and not w.ticket.is_stop]
+    stands = progress.families.stands
+    unsent = [w for w in blotter.alive if w.phase is Phase.DUE and not stands(w)]
+    sent = {leg.order_id for work in blotter.alive for leg in work.alive}
     news = []
     for trade in trades:
         if not progress.ledger.follows(trade.order_id):
@@ -72,13 +75,15 @@ def catch_up(
     for picture in orders.values():
         blotter.on_order(picture)
     for work in blotter.alive:
-        _lose_unknown(progress, work, orders)
+        _lose(progress, work, sent - orders.keys())
     for work in blotter.alive:
         if work.ticket.execution == "target" and work.phase in (Phase.WORKING, Phase.LEAVING):
             progress.cancel(work, "its target ended with the program")
     for work in unsent:
         if work.phase is Phase.DUE:
             progress.cancel(work, NEVER_SENT)
+    for work in tuple(progress.works.values()):
+        _act_on_family(progress, work)
     for work in blotter.alive:
         _release_orphan(progress, work)
     return news
@@ -126,20 +131,28 @@ def trade_of(record: TradeRecord) -> Trade:
 def _with_families(past: Past, follows: Callable[[Ticket], bool]) -> list[OrderRecord]:
     """Living orders and whoever they hang together with, parents and leaders first."""
     living = [each for each in past.open_orders() if follows(Ticket.from_text(each.ticket))]
-    tied = {each.run for each in living if _ties(each)}
-    keys = {each.key for each in living} | {key for each in living for key in _ties(each)}
-    parents = {Ticket.from_text(each.ticket).parent for each in living} - {""}
-    found = {each.key: each for each in living}
-    for run in sorted(tied):
-        for record in past.run_orders(run):
-            if record.key in keys or Ticket.from_text(record.ticket).parent in parents:
-                found.setdefault(record.key, record)
-    return sorted(found.values(), key=lambda each: (each.run, each.ref))
+    keys, found = {each.key for each in living}, []
+    for run in sorted({each.run for each in living}):
+        records = sorted(past.run_orders(run), key=lambda each: each.ref)
+        families = _families(records)
+        wanted = {families[each.key] for each in records if each.key in keys}
+        found += [
+            each
+            for each in records
+            if each.key in keys
+            or (families[each.key] in wanted and OrderState(each.state).is_terminal)
+        ]
+    return found
 
 
-def _ties(record: OrderRecord) -> list[str]:
-    ticket = Ticket.from_text(record.ticket)
-    return [key for key in (ticket.oco, ticket.parent) if key]
+def _families(records: Iterable[OrderRecord]) -> dict[str, str]:
+    """The first order of each order's family; ties point to orders that were written before."""
+    first: dict[str, str] = {}
+    for record in records:
+        ticket = Ticket.from_text(record.ticket)
+        tie = ticket.parent or ticket.oco
+        first[record.key] = first.get(tie, tie) or record.key
+    return first
 
 
 def _work(
@@ -151,7 +164,8 @@ def _work(
     progress.follow(work)
     for leg in past.legs(work.key):
         _add_leg(progress, exchange, work, leg)
-    work.round = _round(work)
+    # what waits to be sent has no plan under way: its exchange orders of before are over
+    work.round = len(work.legs) if work.phase in (Phase.DUE, Phase.PARKED) else _round(work)
     for trade in map(trade_of, past.trades(work.key)):
         blotter.is_new(trade)
         progress.ledger.on_trade(trade)
@@ -163,7 +177,9 @@ def _work(
         work.trigger = trigger_of(ticket, exchange, last=stop.price)
         work.trigger.price, work.trigger.limit = stop.price, stop.limit
     if work.phase is Phase.LEAVING:
-        work.then, work.why = Then.CANCEL, "it was being withdrawn when the program ended"
+        is_over = 0 < ticket.expires_ns <= record.at_ns
+        work.then = Then.EXPIRE if is_over else Then.CANCEL
+        work.why = "it was being withdrawn when the program ended"
     return work
 
 
@@ -177,7 +193,8 @@ def _add_leg(progress: Progress, exchange: Exchange, work: Work, record: LegReco
     leg.advanced, leg.state = record.advanced or None, record.state
     leg.price = record.price_type if record.price_type in ("BEST", "FIVELEVEL") else record.price
     sessions = exchange.sessions(work.symbol)
-    leg.day_ends_ns = sessions.close_of(sessions.trading_day_of(record.at_ns))
+    if leg.state != "planned":
+        leg.day_ends_ns = sessions.close_of(sessions.trading_day_of(record.at_ns))
     if leg.state in ("finished", "dropped"):
         told.final = record.volume - record.left
         told.reason = record.reason
@@ -195,12 +212,24 @@ def _round(work: Work) -> int:
     return first
 
 
-def _lose_unknown(progress: Progress, work: Work, orders: Mapping[str, OrderPicture]) -> None:
-    lost = [leg for leg in work.alive if leg.order_id not in orders]
-    for leg in lost:
+def _lose(progress: Progress, work: Work, unknown: Set[str]) -> None:
+    """Give up the exchange orders of earlier runs that the account does not show."""
+    for leg in [leg for leg in work.alive if leg.order_id in unknown]:
         progress.legs.lose(work, leg)
     if work.legs:
         progress.follow_up(work)
+
+
+def _act_on_family(progress: Progress, work: Work) -> None:
+    """Withdraw whom its fill or its end withdraws."""
+    families, reason = progress.families, f"order {work.key} has traded"
+    others = families.outdone_by(work) if progress.ledger.filled(work.key) else []
+    if work.phase is Phase.DONE:
+        others += families.falls_with(work, progress.ledger.state(work.key))
+        reason = f"order {work.key} has ended"
+    for other in others:
+        if other.phase is not Phase.DONE:
+            progress.cancel(other, reason)
 
 
 def _release_orphan(progress: Progress, work: Work) -> None:

@@ -59,10 +59,12 @@ class Restart:
         for work in works:
             self._bind(work, make)
         restored()
-        with self._desk.quietly():
-            news = catch_up(self._desk.blotter, self._channel.orders(), self._channel.trades())
-        self._desk.show_all()
         held = self._channel.positions()
+        with self._desk.quietly(), self._journal.together():  # all of it, or none if it dies here
+            news = catch_up(self._desk.blotter, self._channel.orders(), self._channel.trades())
+            for symbol, position in held.items():
+                self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
+        self._desk.show_all()
         if before:
             for text in differences(before, held, news):
                 self._warn(Notice.JOURNAL_DIFFERENCE, text)
@@ -70,8 +72,6 @@ class Restart:
         self._tell_foreign()
         for symbol in held.keys() | {data.contract for data in self._feeds.values()}:
             self._desk.blotter.progress.lots.follow(symbol)
-        for symbol, position in held.items():
-            self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
 
     def opening(self, data: Any, contract: str, comminfo: Any) -> bt.Order | None:
         """The net lots of a contract of the feed as a filled order; None without lots."""

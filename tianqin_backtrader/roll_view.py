@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .blotter import Blotter
 from .floor import Floor
 from .journal import JournalWriter
@@ -50,14 +52,16 @@ class RollView:
         )
 
     def shift(self, roll: RollRecord) -> float:
-        """What prices move by, CNY: by the roll's trades, by last prices where no lots moved.
+        """What prices move by, CNY: by the roll's trades, by last prices where none were held.
 
         NaN while one of them is not known.
         """
         tick = self._floor.terms(roll.new).price_tick
+        if roll.lots and not roll.opened:
+            return 0.0
         if roll.lots:
             return shift_of(self._average(roll.closing), self._average(roll.opening), tick)
-        return shift_of(self._last(roll.old), self._last(roll.new), tick)
+        return shift_of(self.last(roll.old), self.last(roll.new), tick)
 
     def reason(self, roll: RollRecord) -> str:
         """Why the roll's orders ended short, in the gateway's words."""
@@ -69,9 +73,11 @@ class RollView:
     def _average(self, keys: str) -> float:
         return average(trade for key in keys.split() for trade in self._journal.trades(key))
 
-    def _last(self, symbol: str) -> float:
-        quoted = float(self._floor.quote(symbol)["last_price"])
-        return quoted if quoted == quoted else self._floor.terms(symbol).pre_settlement
+    def last(self, symbol: str) -> float:
+        """The newest price, CNY; the settlement price of before while there is none."""
+        quote = self._floor.quote(symbol)
+        last = float(quote["last_price"])
+        return float(quote["pre_settlement"]) if math.isnan(last) else last
 
     def _stand(self, key: str) -> Stand | None:
         """None if the journal does not know the order."""

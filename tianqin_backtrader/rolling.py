@@ -48,7 +48,7 @@ def check_roll(symbol: str, mode: str) -> None:
 
 
 def joined(positions: Iterable[AccountPosition]) -> bt.Position:
-    """The net lots of several contracts as one position, at the average price of the larger side."""
+    """The net lots of several contracts as one position, at the larger side's average price."""
     nets = [net_position(position) for position in positions]
     size = sum(net.size for net in nets)
     same = [net for net in nets if net.size * size > 0]
@@ -82,6 +82,10 @@ class Rolling:
         wanted += [symbol for roll in self._rolls.values() for symbol in (roll.old, roll.new)]
         for symbol in dict.fromkeys([*wanted, *self._follows.values()]):
             self._ask_for(symbol)
+        for roll in list(self._rolls.values()):
+            if not self._knows(roll.old, roll.new):
+                del self._rolls[roll.main]
+                self._tell_end(self._keep(replace(roll, phase=Stage.FAILED.value)), 0.0)
 
     def take_up(self) -> None:
         """Orders are restored: those that waited for a roll wait again."""
@@ -158,6 +162,8 @@ class Rolling:
         before = self._follows.get(main)
         if mode is None or main in self._rolls or now == before:
             return
+        if before is not None and not self._knows(before):
+            before = None  # a contract of long ago: nobody holds it
         lots = 0 if before is None else self._view.lots(before)
         roll = roll_of(main, before or now, now, lots, self._store.floor.now_ns)
         self._follows[main] = now
@@ -171,6 +177,9 @@ class Rolling:
                 self._drive(roll)
             else:
                 self._tell_due(roll)
+
+    def _knows(self, *symbols: str) -> bool:
+        return all(map(self._store.floor.knows, symbols))
 
     def _ask_for(self, symbol: str) -> None:
         try:
@@ -210,6 +219,7 @@ class Rolling:
         ticket = replace(ticket, key=self._store.key_of(order.ref))
         roll = self._rolls[data.symbol] = self._keep(with_key(todo.roll, todo.act, ticket.key))
         self._name(order, roll, ticket.symbol)
+        order.created.price = self._view.last(ticket.symbol)  # as market orders of Backtrader have
         self._desk.submit([(order, ticket)])
         return roll
 
@@ -262,8 +272,8 @@ class Rolling:
         if roll.phase == Stage.DONE.value:
             self._tell(Notice.ROLLED, text, roll, **about)
             return
-        text += f"; {self._view.reason(roll)}; trade the rest by the contract's name"
-        self._tell(Notice.ROLL_FAILED, text, roll, **about)
+        rest = f"{self._view.reason(roll)}; trade the rest by the name of its contract"
+        self._tell(Notice.ROLL_FAILED, f"{text}: {rest}", roll, **about)
 
     def _tell(self, notice: Notice, text: str, roll: RollRecord, **about: object) -> None:
         log = logger.warning if notice is Notice.ROLL_FAILED else logger.info

@@ -6,7 +6,6 @@ Whatever it raises stays here: TqSdk would raise it out of any wait.
 from __future__ import annotations
 
 import logging
-from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +74,6 @@ class TargetTask:
         self._done: Any = None  # the channel on which the task says that its round is over
         self._is_reached = False
         self._orders: list[Any] = []  # TqSdk's live objects
-        self._inserters: list[Task[Any]] = []
         self._through_ns = 0  # monotonic; when the task was first seen to do no more
 
     def start(self, options: TargetOptions, age_s: float) -> None:
@@ -119,11 +117,9 @@ class TargetTask:
 
     # ---- orders
 
-    def follow(self, order: Any, inserter: Task[Any] | None) -> None:
+    def follow(self, order: Any) -> None:
         """An order of the task has left."""
         self._orders.append(order)
-        if inserter is not None:
-            self._inserters.append(inserter)
 
     def follows(self, order_id: str) -> bool:
         """Whether the task waits for the end of this order."""
@@ -192,8 +188,7 @@ class TargetTask:
     def abandon(self) -> None:
         """Wait no longer for answers that will not come."""
         self._fail(NO_ANSWER)
-        for inserter in self._inserters:
-            inserter.cancel()
+        self._task.cancel()  # the second cancel ends the wait of the first
 
 
 def is_whole(lots: Any) -> bool:

@@ -14,7 +14,6 @@ any wait.
 from __future__ import annotations
 
 import logging
-from asyncio import Task
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol
@@ -57,7 +56,11 @@ class TargetNews(Protocol):
         ...
 
     def failed(self, symbol: str, reason: str) -> None:
-        """The task has ended before its target, for `reason` (what TqSdk says is Chinese)."""
+        """The task has ended before its target, for `reason` (what TqSdk says is Chinese).
+
+        Orders that TqSdk sends together (今昨开) go on when one of them is refused: the end comes
+        with the last of them.
+        """
         ...
 
 
@@ -166,9 +169,9 @@ class TargetTasks:
             raise InvalidOrder(f"the target of {symbol} was cancelled")
         return self._news.name_order(symbol, direction, offset, volume, price)
 
-    def inserted(self, symbol: str, order: Any, inserter: Task[Any] | None) -> None:
+    def inserted(self, symbol: str, order: Any) -> None:
         """The trading channel hands over an order that has just left."""
-        self._targets[symbol].follow(order, inserter)
+        self._targets[symbol].follow(order)
 
     def _answer_for_orders(self) -> None:
         api = self._connection.api

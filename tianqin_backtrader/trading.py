@@ -5,8 +5,8 @@ Nothing here waits: what is sent leaves with the next `Connection.wait`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from asyncio import Task
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -42,15 +42,15 @@ class TaskOrders(Protocol):
         """The id to use; None: the task is none of ours. What is raised refuses the order."""
         ...
 
-    def inserted(self, symbol: str, order: Any, inserter: asyncio.Task[Any] | None) -> None:
-        """TqSdk's live order, and the task of TqSdk that waits for its end."""
+    def inserted(self, symbol: str, order: Any) -> None:
+        """The order that bears the id, as TqSdk keeps it up to date."""
         ...
 
 
-def contain(api: Any, task: asyncio.Task[Any], fail: Callable[[str], None]) -> None:
+def contain(api: Any, task: Task[Any], fail: Callable[[str], None]) -> None:
     """Tell `fail` what ends a root task of TqSdk, which would raise it out of any wait instead."""
 
-    def done(_: asyncio.Task[Any]) -> None:
+    def done(_: Task[Any]) -> None:
         api._tasks.discard(task)
         api._loop.stop()  # as TqSdk's own callback does
         error = None if task.cancelled() else task.exception()
@@ -166,7 +166,7 @@ class TradingChannel:
             order.update(_refused(ours or order_id, str(error), *terms))
         if ours is not None:
             self._adopt(ours, order)
-            orders.inserted(symbol, order, asyncio.current_task(self._api()._loop))
+            orders.inserted(symbol, order)
         return order
 
     def _adopt(self, order_id: str, order: Any) -> None:

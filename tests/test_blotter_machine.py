@@ -1,0 +1,553 @@
+"""Random sessions of random orders, with everything that can go wrong between here and the exchange.
+
+Messages come in any order, repeated, late or not at all; connections break, days end, other programs
+trade on the account, orders that were thought lost arrive after all. Whenever everything has been
+told, the orders at work, the exchange and the journal must agree.
+
+The suite runs 100 sessions. TIANQIN_NIGHTLY=1 runs 2,500 longer ones:
+    TIANQIN_NIGHTLY=1 python -m pytest tests/test_blotter_machine.py
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from order_floor import (
+    BUY,
+    CLOSE,
+    CLOSETODAY,
+    CU,
+    IF,
+    MIDDLE,
+    OPEN,
+    SECOND,
+    SELL,
+    TERMS,
+    Desk,
+    M,
+    Message,
+    Resting,
+)
+
+from tianqin_backtrader.errors import OrderError
+from tianqin_backtrader.orders import Accepted, Done, Filled, OrderState
+from tianqin_backtrader.tickets import Kind, Ticket
+from tianqin_backtrader.values import AccountPosition, Direction, OrderPicture, Trade
+from tianqin_backtrader.working import Phase, Work
+
+NIGHTLY = bool(os.environ.get("TIANQIN_NIGHTLY"))
+SYMBOLS = (CU, M, IF)
+GONE_OFF = (Phase.DUE, Phase.PARKED, Phase.WORKING, Phase.LEAVING)
+REFUSALS = ("CTP:资金不足", "交易所拒绝")
+LONG_S, BREAK_S = 60, 900
+
+symbols = st.sampled_from(SYMBOLS)
+directions = st.sampled_from([BUY, SELL])
+lots = st.integers(1, 6)
+steps = st.integers(-6, 6)
+
+
+class Machine(Desk):
+    """A desk that also knows by what an order may open a position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompt = False
+        self.told_lots: dict[tuple[str, str], int] = {}  # by the trades that were delivered
+        self.heard_trades: set[tuple[str, str]] = set()
+
+    def hold(self, symbol: str, **sides: tuple[int, int]) -> None:
+        super().hold(symbol, **sides)
+        self.told_lots[symbol, "long"], self.told_lots[symbol, "short"] = self.held(symbol)
+
+    def hear(self, message: Message) -> None:
+        if isinstance(message, Trade):
+            self._count(message)
+        super().hear(message)
+
+    def _count(self, trade: Trade) -> None:
+        name = trade.order_id, trade.trade_id
+        if name not in self.heard_trades:
+            self.heard_trades.add(name)
+            opens = trade.offset is OPEN
+            side = self.sent[trade.order_id].side
+            self.told_lots[trade.symbol, side] += trade.volume if opens else -trade.volume
+
+    def send(self, order_id: str, symbol: str, direction: Direction, *terms: Any) -> None:
+        super().send(order_id, symbol, direction, *terms)
+        work = self.work(order_id.rpartition(".")[0])
+        legs = work.legs[work.round :]
+        if terms[0] is OPEN and all(leg.offset is OPEN for leg in legs):
+            self._may_open(work)
+
+    def _may_open(self, work: Work) -> None:
+        """An order that closes first opens only when all is closed, as far as was told."""
+        ticket, symbol = work.ticket, work.symbol
+        side = "short" if ticket.direction is BUY else "long"
+        shown = self.position(symbol)
+        told = self.told_lots[symbol, "long"], self.told_lots[symbol, "short"]
+        is_odd = self.interfered or (shown.long.total, shown.short.total) != told
+        if is_odd or ticket.policy != "net" or ticket.offset is not None:
+            return
+        others = [leg for each in self.blotter.alive if each.symbol == symbol
+                  and each.ticket.direction is ticket.direction for leg in each.legs
+                  if leg.offset is not OPEN and leg.state != "dropped"]  # fmt: skip
+        reserved = sum(leg.told.left for leg in others)
+        free = self.told_lots[symbol, side] - reserved
+        assert free <= 0, f"{work.key} opens {symbol} while {free} {side} lots can be closed"
+
+
+class Sessions(RuleBasedStateMachine):
+    """Whatever happens: nothing is lost, doubled, closed twice or left behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Machine()
+        self.keys: list[str] = []
+        self.lost: list[str] = []  # ids of orders that got lost on their way
+        self.ghosts: set[str] = set()  # keys of orders of which a lost leg came back
+        self.ends: dict[str, OrderState] = {}
+        self.bound: dict[tuple[str, str], tuple[int, int]] = {}  # OCO pairs: lots traded by then
+        self.parents: dict[str, str] = {}
+        self.most: dict[str, int] = {}  # lots that an order was ever for
+        self.read = 0  # of what was told
+
+    @initialize(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        few = st.tuples(st.integers(0, 4), st.integers(0, 4))
+        for symbol in SYMBOLS:
+            self.desk.hold(symbol, long=data.draw(few), short=data.draw(few))
+
+    # ---- orders
+
+    def price(self, symbol: str, up: int) -> float:
+        return round(MIDDLE[symbol] + up * TERMS[symbol].price_tick, 2)
+
+    def terms(self, data: st.DataObject, symbol: str, direction: Direction) -> dict[str, Any]:
+        """Type and prices of an order."""
+        near, far = (self.price(symbol, data.draw(steps)) for _ in range(2))
+        distance = 3 * TERMS[symbol].price_tick
+        return data.draw(
+            st.sampled_from(
+                [
+                    {},
+                    {"limit": near},
+                    {"limit": near},
+                    {"limit": near, "advanced": "FAK"},
+                    {"limit": near, "advanced": "FOK"},
+                    {"stop": near},
+                    {"stop": near},
+                    {"stop": near, "limit": far},
+                    {"kind": Kind.TRAIL, "trail_amount": distance},
+                    {"kind": Kind.TRAIL_LIMIT, "trail_amount": distance},
+                    {"kind": Kind.CLOSE},
+                ]
+            )
+        )
+
+    @property
+    def alive(self) -> list[str]:
+        return [work.key for work in self.desk.blotter.alive]
+
+    def write(self, tickets: list[Ticket]) -> None:
+        alive = set(self.alive)
+        self.keys += [ticket.key for ticket in tickets]
+        for ticket in tickets:
+            self.most[ticket.key] = ticket.volume
+            if ticket.oco:
+                for key in sorted(self.group(ticket.oco) & alive):
+                    self.bound[key, ticket.key] = self.desk.blotter.ledger.filled(key), 0
+            if ticket.parent:
+                self.parents[ticket.key] = ticket.parent
+        self.desk.blotter.submit(tickets)
+
+    def group(self, key: str) -> set[str]:
+        """All that an order hangs together with."""
+        found = {key}
+        for first, second in [*self.bound] * len(self.bound):
+            if first in found or second in found:
+                found |= {first, second}
+        return found
+
+    @rule(data=st.data(), symbol=symbols, direction=directions, volume=lots)
+    def order(
+        self, data: st.DataObject, symbol: str, direction: Direction, volume: int
+    ) -> None:
+        terms = self.terms(data, symbol, direction)
+        terms["policy"] = data.draw(
+            st.sampled_from(["net", "net", "net", "lock", "close_history_first", "今昨开"])
+        )
+        terms["offset"] = data.draw(st.sampled_from([None, None, None, OPEN, CLOSE]))
+        in_s = data.draw(st.sampled_from([0, 0, 0, 30, 3_600, 30_000]))
+        terms["expires_ns"] = in_s and self.desk.now_ns + in_s * SECOND
+        self.write([self.desk.ticket(symbol, direction, volume, **terms)])
+
+    @rule(data=st.data(), symbol=symbols, direction=directions, volume=lots)
+    def one_cancels_the_other(
+        self, data: st.DataObject, symbol: str, direction: Direction, volume: int
+    ) -> None:
+        terms = self.terms(data, symbol, direction)
+        alive = [work.key for work in self.desk.blotter.alive if not work.ticket.parent]
+        if alive:
+            first = self.desk.work(data.draw(st.sampled_from(alive)))
+            self.write(
+                [self.desk.ticket(first.symbol, direction, volume, **terms, oco=first.key)]
+                if first.symbol == symbol
+                else [self.desk.ticket(symbol, direction, volume, oco=first.key)]
+            )
+
+    @rule(data=st.data(), symbol=symbols, direction=directions, volume=lots, twice=st.booleans())
+    def bracket(
+        self,
+        data: st.DataObject,
+        symbol: str,
+        direction: Direction,
+        volume: int,
+        twice: bool,
+    ) -> None:
+        desk, against = self.desk, SELL if direction is BUY else BUY
+        sign = 1 if direction is BUY else -1
+        parent = desk.ticket(
+            symbol, direction, volume, **data.draw(st.sampled_from([{}, {"limit": self.price(symbol, 0)}]))
+        )
+        stop = {"stop": self.price(symbol, -3 * sign)}
+        trail = {"kind": Kind.TRAIL, "trail_amount": 2 * TERMS[symbol].price_tick}
+        stops = [data.draw(st.sampled_from([stop, trail]))] * (1 + twice)
+        children = [*stops, {"limit": self.price(symbol, 3 * sign)}]
+        tied = {"parent": parent.key, "volume": volume}
+        self.write([parent, *(desk.ticket(symbol, against, **tied, **child) for child in children)])
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        if self.alive:
+            assert self.desk.cancel_order(data.draw(st.sampled_from(self.alive)))
+
+    @rule(data=st.data(), volume=st.none() | lots, up=steps)
+    def modify(self, data: st.DataObject, volume: int | None, up: int) -> None:
+        if not self.alive:
+            return
+        work = self.desk.work(data.draw(st.sampled_from(self.alive)))
+        self.most[work.key] = max(self.most[work.key], volume or 0)
+        changes: dict[str, Any] = {} if volume is None else {"volume": volume}
+        if volume is None or work.ticket.kind is Kind.LIMIT:
+            changes["price"] = self.price(work.symbol, up)
+        try:
+            self.desk.blotter.modify(work.key, **changes)
+        except OrderError:
+            assert self.desk.work(work.key) is work
+
+    # ---- the market and the exchange
+
+    @rule(symbol=symbols, up=steps)
+    def tick(self, symbol: str, up: int) -> None:
+        self.desk.tick(symbol, self.price(symbol, up))
+
+    @rule(data=st.data(), count=st.integers(1, 4))
+    def arrive(self, data: st.DataObject, count: int) -> None:
+        """Orders and cancels reach the exchange."""
+        for _ in range(min(count, len(self.desk.wire))):
+            kind, order_id = self.desk.wire[0]
+            if kind == "cancel":
+                self.desk.obey(order_id)
+            elif data.draw(st.integers(0, 9)) == 0:
+                self.desk.refuse(order_id, data.draw(st.sampled_from(REFUSALS)))
+            else:
+                self.taken(order_id, data.draw(st.integers(0, 6)))
+
+    def taken(self, order_id: str, most: int) -> None:
+        desk = self.desk
+        desk.take(order_id)
+        order = desk.sent[order_id]
+        if order.is_alive and order.is_immediate:
+            traded = min(most, order.left)
+            if traded == order.left or (traded and order.advanced != "FOK"):
+                desk.fill(order_id, traded)
+            desk.finish(order_id)
+
+    @rule(data=st.data(), most=st.integers(1, 6))
+    def fill(self, data: st.DataObject, most: int) -> None:
+        resting = [order.order_id for order in self.desk.resting()]
+        if resting:
+            order_id = data.draw(st.sampled_from(resting))
+            self.desk.fill(order_id, min(most, self.desk.orders[order_id].left))
+
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        """Somebody withdraws an order by hand."""
+        resting = [order.order_id for order in self.desk.resting()]
+        if resting and data.draw(st.integers(0, 3)) == 0:
+            self.desk.finish(data.draw(st.sampled_from(resting)))
+
+    @rule(data=st.data(), symbol=symbols, direction=directions, offset=st.sampled_from([OPEN, CLOSE]))
+    def somebody_else(
+        self, data: st.DataObject, symbol: str, direction: Direction, offset: Any
+    ) -> None:
+        """Another program orders on the account."""
+        if data.draw(st.integers(0, 4)):
+            return
+        if offset is CLOSE and symbol == CU and data.draw(st.booleans()):
+            offset = CLOSETODAY
+        name = f"other.{len(self.desk.sent)}"
+        order = Resting(name, symbol, direction, offset, 1, MIDDLE[symbol], None)
+        if offset is OPEN or self.desk.closable(order):
+            self.desk.interfered = True
+            self.desk.foreign(name, symbol, direction, offset, 1)
+
+    # ---- messages
+
+    @rule(data=st.data())
+    def deliver_one(self, data: st.DataObject) -> None:
+        """Messages overtake each other; positions of one contract do not."""
+        news = self.desk.news
+        if not news:
+            return
+        message = news.pop(data.draw(st.integers(0, len(news) - 1)))
+        if isinstance(message, AccountPosition):
+            self.desk.news = [
+                each
+                for number, each in enumerate(news)
+                if not (isinstance(each, AccountPosition) and each.symbol == message.symbol)
+                or number > _last(news, message)
+            ]
+        self.desk.hear(message)
+
+    @rule(kind=st.sampled_from([Trade, OrderPicture, AccountPosition]), repeat=st.booleans())
+    def deliver_kind(self, kind: type[Message], repeat: bool) -> None:
+        self.desk.deliver(kind, repeat=repeat)
+
+    @rule(repeat=st.booleans())
+    def deliver(self, repeat: bool) -> None:
+        self.desk.deliver(repeat=repeat)
+
+    @rule(data=st.data())
+    def repeat_old(self, data: st.DataObject) -> None:
+        """What an order is like is told once more, with all its trades or none."""
+        if self.desk.orders and not self.desk.is_down:
+            order = self.desk.orders[data.draw(st.sampled_from(list(self.desk.orders)))]
+            for trade in order.trades if data.draw(st.booleans()) else ():
+                self.desk.hear(trade)
+            self.desk.hear(order.picture())
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 4.0, 12.0, LONG_S, BREAK_S]))
+    def wait(self, seconds: float) -> None:
+        if not self.day_is_over_in(seconds):
+            self.desk.pass_s(seconds)
+
+    def day_is_over_in(self, seconds: float) -> bool:
+        sessions = self.desk.sessions(CU)
+        close_ns = sessions.close_of(sessions.trading_day_of(self.desk.now_ns))
+        return self.desk.now_ns + seconds * SECOND >= close_ns
+
+    @rule(arrived=st.integers(0, 3))
+    def disconnect(self, arrived: int) -> None:
+        desk = self.desk
+        if desk.is_down:
+            return
+        before = [order_id for kind, order_id in desk.wire if kind == "order"]
+        desk.disconnect(arrived)
+        self.lost += [order_id for order_id in before if order_id not in desk.orders]
+
+    @rule()
+    def reconnect(self) -> None:
+        if self.desk.is_down:
+            self.desk.reconnect()
+
+    @rule(data=st.data())
+    def come_back(self, data: st.DataObject) -> None:
+        """An order that was thought lost arrives after all."""
+        if self.lost and not self.desk.is_down and not data.draw(st.integers(0, 2)):
+            order_id = data.draw(st.sampled_from(self.lost))
+            self.lost.remove(order_id)
+            self.ghosts.add(order_id.rpartition(".")[0])
+            self.desk.interfered = True
+            self.desk.wire.append(("order", order_id))
+            self.desk.take(order_id)
+
+    @rule(data=st.data(), opens_at_night=st.booleans())
+    def end_day(self, data: st.DataObject, opens_at_night: bool) -> None:
+        desk = self.desk
+        if desk.is_down or data.draw(st.integers(0, 2)) or desk.now_ns > 1_765_900_000 * SECOND:
+            return
+        self.settle()
+        desk.end_day()
+        self.lost.clear()
+        desk.deliver(*data.draw(st.sampled_from([(AccountPosition,), ()])))  # settled, at least
+        sessions = desk.sessions(CU)
+        night_ns = sessions.next_open(desk.now_ns)
+        day = sessions.trading_day_of(night_ns)
+        opening_ns = night_ns if opens_at_night else sessions.close_of(day) - 5 * 3_600 * SECOND
+        desk.pass_s((opening_ns - desk.now_ns) / SECOND)
+
+    # ---- what always holds
+
+    @invariant()
+    def ends_are_told_once_and_last(self) -> None:
+        new, self.read = self.desk.told[self.read :], len(self.desk.told)
+        for told in new:
+            if isinstance(told, Done):
+                assert told.ref not in self.ends, f"{told.ref} ended twice"
+                assert told.state is self.desk.state(told.ref)
+                self.ends[told.ref] = told.state
+            elif told.ref in self.ends:
+                assert isinstance(told, Filled), f"{told} after the end"
+        for key, state in self.ends.items():
+            assert self.desk.state(key) is state
+            assert self.desk.work(key).phase is Phase.DONE
+
+    @invariant()
+    def living_orders_are_those_without_an_end(self) -> None:
+        assert self.alive == [key for key in self.keys if key not in self.ends]
+
+    # ---- when everything was told
+
+    @rule()
+    def settle(self) -> None:
+        """Let everything arrive and be told, then look."""
+        desk = self.desk
+        if desk.is_down:
+            desk.reconnect()
+        for _ in range(40):
+            while desk.wire:
+                kind, order_id = desk.wire[0]
+                if kind == "cancel":
+                    desk.obey(order_id)
+                else:
+                    self.taken(order_id, 1)
+            desk.deliver()
+            if not self.day_is_over_in(4):
+                desk.pass_s(4)
+            if not (desk.wire or desk.news) and self.is_calm():
+                break
+        else:
+            raise AssertionError("the orders do not come to rest")
+        self.ends_are_told_once_and_last()
+        self.check_orders()
+        self.check_journal()
+        self.check_families()
+
+    def is_calm(self) -> bool:
+        """Whether nothing waits for time to pass."""
+        if self.day_is_over_in(12):
+            return True
+        told = len(self.desk.told)
+        self.desk.pass_s(4)
+        self.desk.pass_s(4)
+        self.desk.pass_s(4)
+        return not self.desk.wire and told == len(self.desk.told)
+
+    def check_orders(self) -> None:
+        desk = self.desk
+        traded = Counter(
+            (trade.order_id, trade.trade_id, trade.volume)
+            for order in desk.sent.values()
+            if order.is_ours
+            for trade in order.trades
+        )
+        told = Counter(
+            (told.trade.order_id, told.trade.trade_id, told.trade.volume)
+            for told in desk.told
+            if isinstance(told, Filled)
+        )
+        assert told == traded
+        accepted = Counter(told.ref for told in desk.told if isinstance(told, Accepted))
+        assert all(count == 1 for count in accepted.values())
+        for key in self.keys:
+            self.check_order(desk.work(key))
+        for order in desk.resting():
+            if order.is_ours:
+                work = desk.work(order.order_id.rpartition(".")[0])
+                assert work.phase in (Phase.WORKING, Phase.LEAVING), f"{order} is left behind"
+                assert work.leg(order.order_id).is_alive
+
+    def check_order(self, work: Work) -> None:
+        desk, key = self.desk, work.key
+        filled, state = sum(trade.volume for trade in desk.fills(key)), desk.state(key)
+        assert filled == desk.blotter.ledger.filled(key)
+        if key not in self.ghosts:  # lots that traded before a change came count
+            assert filled <= self.most[key]
+            if state.is_terminal:
+                assert (state is OrderState.COMPLETED) == (filled >= work.ticket.volume)
+        at_exchange = {order.order_id for order in desk.resting() if order.is_ours}
+        live = {leg.order_id for leg in work.alive}
+        assert live <= at_exchange, f"{key} waits for orders that are gone"
+        if work.phase is Phase.LEAVING:
+            assert live
+            assert not desk.is_open(work.symbol) or self.day_is_over_in(12)
+        if work.phase is Phase.WORKING and not live:
+            assert work.unsent
+            assert not desk.is_open(work.symbol) or self.day_is_over_in(12)
+        if work.phase is Phase.WAITING:
+            assert desk.work(self.parents[key]).phase is not Phase.DONE
+
+    def check_journal(self) -> None:
+        desk, journal = self.desk, self.desk.journal
+        for record in journal.orders(self.keys):
+            work = desk.work(record.key)
+            assert record.phase == work.phase.value
+            assert record.state == desk.state(record.key).value
+            assert Ticket.from_text(record.ticket) == work.ticket
+            legs = journal.legs(record.key)
+            assert [leg.order_id for leg in legs] == [leg.order_id for leg in work.legs]
+            for row, leg in zip(legs, work.legs, strict=True):
+                assert row.state == leg.state
+                if row.state == "finished":
+                    assert row.left == leg.volume - leg.told.filled
+            trades = [(row.order_id, row.trade_id, row.volume) for row in journal.trades(work.key)]
+            assert trades == [(t.order_id, t.trade_id, t.volume) for t in desk.fills(work.key)]
+        standing = {row.key: row for row in journal.stops()}
+        for key in self.keys:
+            work = desk.work(key)
+            stands = work.ticket.is_stop and work.phase is not Phase.DONE
+            assert stands == (key in standing)
+            if stands and work.trigger is not None:
+                assert standing[key].price == work.trigger.price
+                held = work.phase in (Phase.HELD, Phase.WAITING)
+                assert standing[key].state == ("held" if held else "hit")
+
+    def check_families(self) -> None:
+        filled = self.desk.blotter.ledger.filled
+        for (first, second), (before, _) in self.bound.items():
+            self.check_pair(first, second, before)
+            self.check_pair(second, first, 0)
+        for parent in set(self.parents.values()) - self.ghosts:
+            children = [key for key, mine in self.parents.items() if mine == parent]
+            if not self.ghosts & set(children):
+                assert sum(map(filled, children)) <= filled(parent)
+
+    def check_pair(self, ended: str, living: str, before: int) -> None:
+        """An order of an OCO group outlives no other's fill or end; a stop gone off may."""
+        desk, work = self.desk, self.desk.work(living)
+        filled = desk.blotter.ledger.filled
+        has_acted = filled(ended) > before or ended in self.ends
+        is_going = work.phase in (Phase.LEAVING, Phase.DONE)
+        if is_going or filled(living) or not has_acted:
+            return
+        group = [desk.work(key) for key in self.group(living)]
+        assert any(each.ticket.is_stop and each.phase in GONE_OFF for each in group), (
+            f"{living} lives though {ended} of its group has traded or ended"
+        )
+
+    def teardown(self) -> None:
+        if self.keys:
+            self.settle()
+        self.desk.journal.close()
+
+
+def _last(news: list[Message], position: AccountPosition) -> int:
+    """Index of the last older position of the same contract among `news`; -1 for none."""
+    older = [n for n, each in enumerate(news) if each is position]
+    return max(older, default=-1)
+
+
+TestSessions = Sessions.TestCase
+TestSessions.settings = settings(
+    max_examples=2_500 if NIGHTLY else 100,
+    stateful_step_count=80 if NIGHTLY else 40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
