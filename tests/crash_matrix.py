@@ -85,6 +85,7 @@ class Verdict:
     cell: Cell
     faults: list[str] = field(default_factory=list)
     reached: bool = True
+    died_again: bool = False
     duplicates: int = 0
     losses: int = 0
     log: str = ""
@@ -349,6 +350,7 @@ class Moment:
     states: Mapping[str, str]  # of the journal's orders
     orders: Mapping[str, dict[str, Any]]  # of the exchange
     acted: Sequence[int]  # the instants whose acts were done
+    is_dead: bool
 
 
 @dataclass(frozen=True)
@@ -398,22 +400,23 @@ def _play(cell: Cell, program: Program, folder: Path, verdict: Verdict, log: Pat
         life = run(cell.mark, cell.row, writes=True)
         if life.heard is None and cell.again:
             life = run(row=cell.again)
+            verdict.died_again = life.heard is None
         is_dead = life.heard is None
         if is_dead:
             books.go_on(cell.away)
             life = run()
-        verdict.reached = is_dead or not (cell.mark or cell.row)
+        verdict.reached = moments[0].is_dead or not (cell.mark or cell.row)
         with Journal(journal) as found:
             outcome = Outcome(
                 found.orders(), found.legs(), found.trades(), found.stops(), found.holdings(), books
             )
-        judge(verdict, scenario, moments, outcome, life.heard if is_dead else None)
+        judge(verdict, scenario, moments, outcome, life.heard if len(moments) > 1 else None)
 
 
 def _moment_of(journal: Path, books: Books, life: Life) -> Moment:
     with Journal(journal) as found:
         states = found.orders().set_index("key")["state"].to_dict()
-    return Moment(states, books.orders(), life.acted)
+    return Moment(states, books.orders(), life.acted, life.heard is None)
 
 
 # ---- the judgement

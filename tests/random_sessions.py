@@ -614,9 +614,8 @@ class News:
         filled = abs(order.executed.size)
         if filled < self._filled[order.ref]:
             self._problems.append(f"order {order.ref} had {self._filled[order.ref]}, now {filled}")
-        if (status == "Completed") != (filled > 0 and not order.executed.remsize):
-            left = order.executed.remsize
-            self._problems.append(f"order {order.ref} is {status} with {filled}, {left} left")
+        if status == "Completed" and order.executed.remsize:
+            self._problems.append(f"order {order.ref} is {status}, {order.executed.remsize} left")
         told.append(status)
         self._filled[order.ref] = filled
 
@@ -684,6 +683,9 @@ def compare_at_rest(
     for ref, order in orders.items():
         if order.alive() or not told[ref] or told[ref][-1] != order.getstatusname():
             yield f"order {ref} is {order.getstatusname()}, told {told[ref]}"
+        if (order.getstatusname() == "Completed") != (order.executed.size == order.created.size):
+            done = f"{order.executed.size:g} of {order.created.size:g}"
+            yield f"order {ref} is {order.getstatusname()} with {done}"
         yield from _compare_journal(journal, f"{run}.{ref}", seen)
 
 

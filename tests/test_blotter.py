@@ -983,7 +983,11 @@ def test_smaller_volume_that_fills_meanwhile_completes(desk: Desk, filled: int) 
     desk.blotter.modify(key, volume=3)
     desk.fill("t.1.0", filled - 1, 2_990.0)
     desk.arrive()
-    assert desk.heard(key)[2:] == [f"{filled - 1} @ 2990", "modified to 3", "Completed"]
+    assert desk.heard(key)[2:] == [
+        f"{filled - 1} @ 2990",
+        f"modified to {filled}",
+        "Completed",
+    ]
     desk.leave_alone()
 
 

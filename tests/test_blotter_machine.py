@@ -32,6 +32,7 @@ from order_floor import (
     M,
     Message,
     Resting,
+    ns,
 )
 
 from tianqin_backtrader.errors import OrderError
@@ -44,12 +45,13 @@ NIGHTLY = bool(os.environ.get("TIANQIN_NIGHTLY"))
 SYMBOLS = (CU, M, IF)
 GONE_OFF = (Phase.DUE, Phase.PARKED, Phase.WORKING, Phase.LEAVING)
 REFUSALS = ("CTP:资金不足", "交易所拒绝")
-LONG_S, BREAK_S = 60, 900
+LONG_S, BREAK_S, HOUR_NS = 60.0, 900.0, 3_600 * SECOND
+LAST_NS = ns("2025-12-16 00:00:00")
 
-symbols = st.sampled_from(SYMBOLS)
+symbols = st.sampled_from([CU, CU, M, M, M, IF])
 directions = st.sampled_from([BUY, SELL])
 lots = st.integers(1, 6)
-steps = st.integers(-6, 6)
+steps = st.integers(-8, 8)
 
 
 class Machine(Desk):
@@ -251,16 +253,16 @@ class Sessions(RuleBasedStateMachine):
     def arrive(self, data: st.DataObject, count: int) -> None:
         """Orders and cancels reach the exchange."""
         for _ in range(min(count, len(self.desk.wire))):
-            kind, order_id = self.desk.wire[0]
-            if kind == "cancel":
-                self.desk.obey(order_id)
-            elif data.draw(st.integers(0, 9)) == 0:
-                self.desk.refuse(order_id, data.draw(st.sampled_from(REFUSALS)))
-            else:
-                self.taken(order_id, data.draw(st.integers(0, 6)))
+            self.arrive_one(data.draw(st.integers(0, 6)), data.draw(st.integers(0, 9)) == 9)
 
-    def taken(self, order_id: str, most: int) -> None:
-        desk = self.desk
+    def arrive_one(self, most: int, is_refused: bool = False) -> None:
+        desk, (kind, order_id) = self.desk, self.desk.wire[0]
+        if kind == "cancel":
+            desk.obey(order_id)
+            return
+        if is_refused:
+            desk.refuse(order_id, REFUSALS[most % 2])
+            return
         desk.take(order_id)
         order = desk.sent[order_id]
         if order.is_alive and order.is_immediate:
@@ -276,27 +278,71 @@ class Sessions(RuleBasedStateMachine):
             order_id = data.draw(st.sampled_from(resting))
             self.desk.fill(order_id, min(most, self.desk.orders[order_id].left))
 
-    @rule(data=st.data())
+    @rule(most=st.integers(1, 6), chosen=st.integers(0, 15), symbol=symbols, up=steps)
+    def flow(self, most: int, chosen: int, symbol: str, up: int) -> None:
+        """A moment without trouble: all arrives, some orders trade, all is told, the price moves."""
+        self.reconnect()
+        while self.desk.wire:
+            self.arrive_one(most)
+        for number, order in enumerate(self.desk.resting()):
+            if chosen >> number % 4 & 1:
+                self.desk.fill(order.order_id, min(most, order.left))
+        self.desk.deliver()
+        self.tick(symbol, up)
+
+    @rule(data=st.data(), what=st.sampled_from(["withdraw", "foreign", "ghost", "day"]))
+    def rarely(self, data: st.DataObject, what: str) -> None:
+        """What a strategy must live with and meets seldom."""
+        if what == "withdraw":
+            self.withdraw(data)
+        elif what == "day":
+            self.end_day(data)
+        elif self.desk.is_down or data.draw(st.integers(0, 2)):
+            return
+        elif what == "ghost":
+            self.come_back(data)
+        else:
+            self.somebody_else(data)
+
     def withdraw(self, data: st.DataObject) -> None:
         """Somebody withdraws an order by hand."""
         resting = [order.order_id for order in self.desk.resting()]
-        if resting and data.draw(st.integers(0, 3)) == 0:
+        if resting:
             self.desk.finish(data.draw(st.sampled_from(resting)))
 
-    @rule(data=st.data(), symbol=symbols, direction=directions, offset=st.sampled_from([OPEN, CLOSE]))
-    def somebody_else(
-        self, data: st.DataObject, symbol: str, direction: Direction, offset: Any
-    ) -> None:
+    def somebody_else(self, data: st.DataObject) -> None:
         """Another program orders on the account."""
-        if data.draw(st.integers(0, 4)):
-            return
-        if offset is CLOSE and symbol == CU and data.draw(st.booleans()):
-            offset = CLOSETODAY
+        symbol, direction = data.draw(symbols), data.draw(directions)
+        offset = data.draw(st.sampled_from([OPEN, CLOSE, CLOSETODAY if symbol == CU else CLOSE]))
         name = f"other.{len(self.desk.sent)}"
         order = Resting(name, symbol, direction, offset, 1, MIDDLE[symbol], None)
         if offset is OPEN or self.desk.closable(order):
             self.desk.interfered = True
             self.desk.foreign(name, symbol, direction, offset, 1)
+
+    def come_back(self, data: st.DataObject) -> None:
+        """An order that was thought lost arrives after all."""
+        if self.lost:
+            order_id = data.draw(st.sampled_from(self.lost))
+            self.lost.remove(order_id)
+            self.ghosts.add(order_id.rpartition(".")[0])
+            self.desk.interfered = True
+            self.desk.wire.insert(0, ("order", order_id))
+            self.arrive_one(1)
+
+    def end_day(self, data: st.DataObject) -> None:
+        desk = self.desk
+        if desk.now_ns > LAST_NS:
+            return
+        self.settle()
+        desk.end_day()
+        self.lost.clear()
+        desk.deliver(*data.draw(st.sampled_from([(AccountPosition,), ()])))  # settled, at least
+        sessions = desk.sessions(CU)
+        opening_ns = sessions.next_open(desk.now_ns)
+        if data.draw(st.booleans()):  # nobody was there at night
+            opening_ns = sessions.close_of(sessions.trading_day_of(opening_ns)) - 5 * HOUR_NS
+        desk.pass_s((opening_ns - desk.now_ns) / SECOND)
 
     # ---- messages
 
@@ -316,13 +362,12 @@ class Sessions(RuleBasedStateMachine):
             ]
         self.desk.hear(message)
 
-    @rule(kind=st.sampled_from([Trade, OrderPicture, AccountPosition]), repeat=st.booleans())
-    def deliver_kind(self, kind: type[Message], repeat: bool) -> None:
-        self.desk.deliver(kind, repeat=repeat)
-
-    @rule(repeat=st.booleans())
-    def deliver(self, repeat: bool) -> None:
-        self.desk.deliver(repeat=repeat)
+    @rule(
+        kinds=st.sampled_from([(), (Trade,), (OrderPicture,), (AccountPosition,)]),
+        repeat=st.booleans(),
+    )
+    def deliver(self, kinds: tuple[type[Message], ...], repeat: bool) -> None:
+        self.desk.deliver(*kinds, repeat=repeat)
 
     @rule(data=st.data())
     def repeat_old(self, data: st.DataObject) -> None:
@@ -344,44 +389,19 @@ class Sessions(RuleBasedStateMachine):
         return self.desk.now_ns + seconds * SECOND >= close_ns
 
     @rule(arrived=st.integers(0, 3))
-    def disconnect(self, arrived: int) -> None:
+    def connection(self, arrived: int) -> None:
+        """It breaks, with what was on its way, and stands again."""
         desk = self.desk
         if desk.is_down:
+            self.reconnect()
             return
         before = [order_id for kind, order_id in desk.wire if kind == "order"]
         desk.disconnect(arrived)
         self.lost += [order_id for order_id in before if order_id not in desk.orders]
 
-    @rule()
     def reconnect(self) -> None:
         if self.desk.is_down:
             self.desk.reconnect()
-
-    @rule(data=st.data())
-    def come_back(self, data: st.DataObject) -> None:
-        """An order that was thought lost arrives after all."""
-        if self.lost and not self.desk.is_down and not data.draw(st.integers(0, 2)):
-            order_id = data.draw(st.sampled_from(self.lost))
-            self.lost.remove(order_id)
-            self.ghosts.add(order_id.rpartition(".")[0])
-            self.desk.interfered = True
-            self.desk.wire.append(("order", order_id))
-            self.desk.take(order_id)
-
-    @rule(data=st.data(), opens_at_night=st.booleans())
-    def end_day(self, data: st.DataObject, opens_at_night: bool) -> None:
-        desk = self.desk
-        if desk.is_down or data.draw(st.integers(0, 2)) or desk.now_ns > 1_765_900_000 * SECOND:
-            return
-        self.settle()
-        desk.end_day()
-        self.lost.clear()
-        desk.deliver(*data.draw(st.sampled_from([(AccountPosition,), ()])))  # settled, at least
-        sessions = desk.sessions(CU)
-        night_ns = sessions.next_open(desk.now_ns)
-        day = sessions.trading_day_of(night_ns)
-        opening_ns = night_ns if opens_at_night else sessions.close_of(day) - 5 * 3_600 * SECOND
-        desk.pass_s((opening_ns - desk.now_ns) / SECOND)
 
     # ---- what always holds
 
@@ -409,15 +429,10 @@ class Sessions(RuleBasedStateMachine):
     def settle(self) -> None:
         """Let everything arrive and be told, then look."""
         desk = self.desk
-        if desk.is_down:
-            desk.reconnect()
+        self.reconnect()
         for _ in range(40):
             while desk.wire:
-                kind, order_id = desk.wire[0]
-                if kind == "cancel":
-                    desk.obey(order_id)
-                else:
-                    self.taken(order_id, 1)
+                self.arrive_one(1)
             desk.deliver()
             if not self.day_is_over_in(4):
                 desk.pass_s(4)

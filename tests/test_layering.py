@@ -20,7 +20,7 @@ LAYER = {
     "making": 2, "trading_days": 2, "contract_recorder": 2, "recorder": 2,
     "journal_records": 1, "journal_schema": 2, "journal": 2,
     "tick_files": 2, "tick_reading": 2, "recording": 2,
-    "commission": 3, "ordering": 3, "execution": 3, "desk": 3, "restart": 3, "terms": 3, "entry": 3, "verbs": 3, "target_desk": 2, "feed": 3, "broker": 3, "store": 3,
+    "commission": 3, "ordering": 3, "execution": 3, "desk": 3, "restart": 3, "demo": 2, "books": 2, "terms": 3, "entry": 3, "verbs": 3, "target_desk": 2, "feed": 3, "broker": 3, "store": 3,
     "rolls": 1, "roll_orders": 1, "roll_view": 2, "rolling": 3,
     "timeframes": 3, "lines": 3, "market_calendar": 3, "recorded": 3, "analyzers": 3,
     "cli_record": 4, "cli": 5, "__main__": 6, "__init__": 6,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from test_order_types import (
 
 from tianqin_backtrader import Journal, LocalExchange
 from tianqin_backtrader.errors import InvalidOrder
+from tianqin_backtrader.working import Rules
 
 RB, CU, M, IF = "SHFE.rb2601", "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
 FEW: dict[str, Any] = {"lots": 3, "deep": 3}
@@ -194,6 +196,77 @@ def test_fills_are_counted_once_whatever_the_connection_does(
     assert result.held(RB) == (7, 0, 0, 0)
     assert result.held(M) == (2, 0, 0, 0)
     assert len(result.wire.sent) == 2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that a reconnect does not show are given up after 20 ms instead of 3 s."""
+    monkeypatch.setattr("tianqin_backtrader.broker.Rules", partial(Rules, answer_s=0.02))
+
+
+def killed(exchange: LocalExchange) -> Act:
+    """The server dies and comes back: whatever is on its way is lost, accounts stay."""
+
+    def act(_: Trader) -> None:
+        exchange.kill()
+        exchange.revive()
+
+    return act
+
+
+@pytest.mark.usefixtures("impatient")
+def test_orders_that_rest_through_a_reconnect_stay(tmp_path: Path) -> None:
+    """TqSdk tells only what has changed: what rested as before was taken for lost, and sent again.
+
+    A limit order was told Rejected and filled afterwards; a stop-limit stood twice.
+    """
+    exchange = market(tmp_path, {RB: Prices(3000, {"11:10": 2949}), M: Prices(3000)}, HOUR)
+    result = play(
+        exchange,
+        {
+            "10:33": [
+                buy("limit", RB, 2, price=2950, **LIMIT),
+                buy("stoplimit", M, exectype=bt.Order.StopLimit, price=3000, plimit=2950),
+            ],
+            "10:34": killed(exchange),
+            "10:40": killed(exchange),
+            "10:50": lambda _: exchange.drop("td", 20),
+        },
+    )
+    assert len(result.sent("limit")) == len(result.sent("stoplimit")) == 1
+    assert result.told("limit") == STRAIGHT
+    assert result.fills("limit") == [(2, 2950)]
+    assert result.told("stoplimit") == [S, A]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_order_lost_with_the_line_ends_and_is_not_sent_again(tmp_path: Path) -> None:
+    """Written in the moment that the server died: nobody has it, and nobody may wait for it.
+
+    What was to protect a position goes out again; children of what was lost end with it.
+    """
+    exchange = market(tmp_path, {RB: Prices(3000), M: Prices(3000, {"10:36": 2970})}, HOUR)
+    result = play(
+        exchange,
+        {
+            "10:33": buy("held", M, 2),
+            "10:34": [
+                killed(exchange),
+                buy("lost", RB, 2),
+                lambda s: s.orders.update(zip(
+                    ("parent", "stop"), s.buy_bracket(data=s.by[RB], price=2990, stopprice=2950,
+                                                      limitexec=None), strict=False)),
+            ],
+            "10:35": sell("protect", M, 2, price=2980, **STOP),
+        },
+    )  # fmt: skip
+    assert result.told("lost") == [S, "Rejected"]
+    assert result.told("parent") == [S, "Rejected"]
+    assert "never reached the exchange" in result.orders["lost"].info.reason
+    assert result.told("stop")[-1] == "Canceled"
+    assert not [sent for sent in result.wire.sent if sent.symbol == RB]
+    assert sum(size for size, _ in result.fills("protect")) == -2
+    assert result.broker.positions() == {}
 
 
 # ---- stale positions after a reconnect

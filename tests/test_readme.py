@@ -36,7 +36,7 @@ def test_there_are_two_commands() -> None:
 def evening(monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's markets have no end: here they end after some minutes of the first evening."""
     end = datetime(2025, 9, 15, 21, 30)  # noqa: DTZ001  Beijing time
-    monkeypatch.setattr("tianqin_backtrader.store.LocalExchange", lambda: LocalExchange(end=end))
+    monkeypatch.setattr("tianqin_backtrader.demo.LocalExchange", lambda: LocalExchange(end=end))
 
 
 def test_the_program_runs_and_buys_once(evening: None) -> None:

@@ -110,8 +110,8 @@ def test_bad_feed_options_raise_at_once(options: dict[str, Any], error: type[Exc
         TqStore().getdata(CU, **options)
 
 
-@pytest.mark.parametrize("options", [{"execution": "target"}, {"risk": 5}])
-def test_broker_options_that_do_not_exist_yet_raise_at_once(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"execution": "both"}, {"risk": 5}])
+def test_broker_options_that_do_not_exist_raise_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(WrongSetting, match=r"target|5"):
         TqStore().getbroker(**options)
 

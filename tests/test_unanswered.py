@@ -122,3 +122,25 @@ def test_a_cancel_that_was_lost_with_the_socket_is_sent_again(
     assert len(wire.eaten) == 1
     assert story(seen.orders) == [(1, "Submitted"), (1, "Accepted"), (1, "Canceled")]
     assert broker.account().frozen_margin == 0
+
+
+def test_a_resting_order_that_nothing_has_changed_is_not_taken_for_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TqSdk's diffs leave out what it knows already: the order seemed to be missing."""
+    exchange = LocalExchange(end=EVENING)
+    orders: list[bt.Order] = []
+
+    def rest(strategy: Any) -> None:
+        price = strategy.data.close[0] - 900
+        orders.append(strategy.buy(size=1, exectype=bt.Order.Limit, price=price))
+
+    def still_there(strategy: Any) -> None:
+        assert orders[0].getstatusname() == "Accepted"
+        strategy.cancel(orders[0])
+
+    act = script((2, rest), (4, lambda _: exchange.drop("td", 30)), (30, still_there))
+    monkeypatch.setattr("tianqin_backtrader.broker.Rules", QUICK)
+    seen, broker = play(exchange, act)
+    assert story(seen.orders) == [(1, "Submitted"), (1, "Accepted"), (1, "Canceled")]
+    assert broker.account().frozen_margin == 0

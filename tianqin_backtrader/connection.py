@@ -68,6 +68,7 @@ class Connection:
         except Exception as error:  # TqSdk raises bare Exception for a refused login
             raise LoginRefused(f"TqSdk refused the session: {error}") from error
         self._market_news.note([{"notify": self._node("notify")}])
+        self._read_packets()
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
@@ -91,6 +92,17 @@ class Connection:
         if self._api is None:
             raise NotStarted("the TqSdk session")
         return self._api
+
+    def _read_packets(self) -> None:
+        """Let the trading channel see packets whole: TqSdk's diffs leave out what it knows."""
+        api = self.api
+        fetch = api._fetch_msg
+
+        async def fetch_and_look() -> None:
+            await fetch()
+            self.trading.look(api._pending_diffs)
+
+        api._fetch_msg = fetch_and_look
 
     # ---- waiting
 

@@ -75,21 +75,27 @@ class TradingNews:
         An order's end and its removal may come in one packet: what was seen of it before holds its
         last state, though the tree has it no more.
         """
-        told: set[str] | None = None  # orders told since a reconnect; TqSdk keeps them together
         for diff in diffs:
             for notice in diff.get("notify", {}).values():
-                connection, code = str(notice.get("conn_id", "")), notice.get("code")
-                self._note_socket(connection, code)
-                if connection.startswith("td") and code == RECONNECTED:
-                    told = set()
+                self._note_socket(str(notice.get("conn_id", "")), notice.get("code"))
             mine = diff["trade"].get(account, {}) if "trade" in diff else {}
-            if told is not None:
-                told.update(mine.get("orders", ()))
             for kind, seen in self._seen.items():
                 for key in mine.get(kind, ()):
                     found = tree.get(kind, {}).get(key) or seen.get(key)
                     if found is not None:
                         seen[key] = self._news[kind][key] = found
+
+    def look(self, diffs: Iterable[Mapping[str, Any]], account: str) -> None:
+        """Look at what has come before TqSdk leaves out what it knows already.
+
+        After a reconnect the whole picture of the account comes in one piece (tqsdk.connect).
+        """
+        told: set[str] | None = None  # orders told since a reconnect
+        for diff in diffs:
+            if any(_is_reconnect(notice) for notice in diff.get("notify", {}).values()):
+                told = set()
+            if told is not None and "trade" in diff:
+                told.update(diff["trade"].get(account, {}).get("orders", ()))
         if told is not None:
             self._absent |= {key for key in self._alive() if key not in told}
 
@@ -115,3 +121,8 @@ class TradingNews:
             self._lost.add(connection)
         elif code in CONNECTED:
             self._lost.discard(connection)
+
+
+def _is_reconnect(notice: Mapping[str, Any]) -> bool:
+    is_trading = str(notice.get("conn_id", "")).startswith("td")
+    return is_trading and notice.get("code") == RECONNECTED

@@ -8,6 +8,8 @@ Rules:
   protects a position, as is an order of an OCO group or a bracket's child; any other order ends.
 - A step that was not written down did not happen: any other order that was due ends.
 - What an order's fill or end means for its family is done now if the program died before.
+- An exchange order of an earlier trading day may have traded there: its trades are shown no more.
+  Where the account's lots are not those of the journal its order ends, lest lots be traded twice.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from .working import Exchange, LegWork, Phase, Then, Work
 __all__ = ["Past", "catch_up", "differences", "restore", "trade_of"]
 
 NEVER_SENT = "the program ended before it was sent"
+NOT_KNOWN = "its day is over and it may have traded: the account does not hold what is expected"
 
 
 class Past(Protocol):
@@ -59,23 +62,24 @@ def restore(
 
 
 def catch_up(
-    blotter: Blotter, orders: Mapping[str, OrderPicture], trades: Iterable[Trade]
+    blotter: Blotter,
+    orders: Mapping[str, OrderPicture],
+    trades: Iterable[Trade],
+    before: Mapping[str, HoldingRecord],
+    held: Mapping[str, AccountPosition],
 ) -> list[Trade]:
-    """Let restored orders learn what the account shows; returns the trades that are new to them."""
+    """Let restored orders learn what the account shows; returns the trades that are new to them.
+
+    before: the lots that the journal expects; held: those of the account.
+    """
     progress = blotter.progress
     stands = progress.families.stands
     unsent = [w for w in blotter.alive if w.phase is Phase.DUE and not stands(w)]
     sent = {leg.order_id for work in blotter.alive for leg in work.alive}
-    news = []
-    for trade in trades:
-        if not progress.ledger.follows(trade.order_id):
-            blotter.is_new(trade)
-        elif blotter.on_trade(trade, is_held=True):
-            news.append(trade)
-    for picture in orders.values():
-        blotter.on_order(picture)
+    news = _read(blotter, orders, trades)
+    odd = _odd(before, held, news).keys()
     for work in blotter.alive:
-        _lose(progress, work, sent - orders.keys())
+        _lose(progress, work, sent - orders.keys(), is_odd=work.symbol in odd)
     for work in blotter.alive:
         if work.ticket.execution == "target" and work.phase in (Phase.WORKING, Phase.LEAVING):
             progress.cancel(work, "its target ended with the program")
@@ -86,6 +90,23 @@ def catch_up(
         _act_on_family(progress, work)
     for work in blotter.alive:
         _release_orphan(progress, work)
+        if work.phase in (Phase.HELD, Phase.WAITING):
+            progress.apply(work, progress.ledger.accept(work.key))
+    return news
+
+
+def _read(
+    blotter: Blotter, orders: Mapping[str, OrderPicture], trades: Iterable[Trade]
+) -> list[Trade]:
+    """Pass the account's picture on; returns the trades of ours that are new."""
+    news = []
+    for trade in trades:
+        if not blotter.ledger.follows(trade.order_id):
+            blotter.is_new(trade)
+        elif blotter.on_trade(trade, is_held=True):
+            news.append(trade)
+    for picture in orders.values():
+        blotter.on_order(picture)
     return news
 
 
@@ -95,22 +116,32 @@ def differences(
     news: Iterable[Trade],
 ) -> list[str]:
     """Where the account does not hold what it held when last seen plus `news`, as sentences."""
+    return [
+        f"{symbol}: the account holds {has[0]} long and {has[1]} short lots, the journal "
+        f"expects {was[0]} and {was[1]}; others have traded, or it was not running"
+        for symbol, (was, has) in sorted(_odd(before, now, news).items())
+    ]
+
+
+def _odd(
+    before: Mapping[str, HoldingRecord],
+    now: Mapping[str, AccountPosition],
+    news: Iterable[Trade],
+) -> dict[str, tuple[list[int], list[int]]]:
+    """Contracts of which the lots that are expected are not those held; long and short of both."""
     expected = {symbol: [held.long, held.short] for symbol, held in before.items()}
     for trade in news:
         sides = expected.setdefault(trade.symbol, [0, 0])
         opens = trade.offset is Offset.OPEN
         is_long = (trade.direction is Direction.BUY) == opens
         sides[0 if is_long else 1] += trade.volume if opens else -trade.volume
-    told = []
-    for symbol in sorted(expected.keys() | now.keys()):
+    found = {}
+    for symbol in expected.keys() | now.keys():
         held = now.get(symbol, AccountPosition(symbol))
         was, has = expected.get(symbol, [0, 0]), [held.long.total, held.short.total]
         if was != has:
-            told.append(
-                f"{symbol}: the account holds {has[0]} long and {has[1]} short lots, the journal "
-                f"expects {was[0]} and {was[1]}; others have traded, or it was not running"
-            )
-    return told
+            found[symbol] = was, has
+    return found
 
 
 def trade_of(record: TradeRecord) -> Trade:
@@ -212,10 +243,15 @@ def _round(work: Work) -> int:
     return first
 
 
-def _lose(progress: Progress, work: Work, unknown: Set[str]) -> None:
+def _lose(progress: Progress, work: Work, unknown: Set[str], *, is_odd: bool) -> None:
     """Give up the exchange orders of earlier runs that the account does not show."""
-    for leg in [leg for leg in work.alive if leg.order_id in unknown]:
+    lost = [leg for leg in work.alive if leg.order_id in unknown]
+    for leg in lost:
         progress.legs.lose(work, leg)
+    if is_odd and any(not leg.lost for leg in lost):  # of an earlier day
+        ends_ns = max(leg.day_ends_ns for leg in lost)
+        is_over = 0 < work.ticket.expires_ns <= ends_ns
+        work.then, work.why = Then.EXPIRE if is_over else Then.CANCEL, NOT_KNOWN
     if work.legs:
         progress.follow_up(work)
 

@@ -61,7 +61,8 @@ class Restart:
         restored()
         held = self._channel.positions()
         with self._desk.quietly(), self._journal.together():  # all of it, or none if it dies here
-            news = catch_up(self._desk.blotter, self._channel.orders(), self._channel.trades())
+            orders, trades = self._channel.orders(), self._channel.trades()
+            news = catch_up(self._desk.blotter, orders, trades, before, held)
             for symbol, position in held.items():
                 self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
         self._desk.show_all()

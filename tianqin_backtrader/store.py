@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import secrets
 import weakref
 from collections import deque
 from types import TracebackType
@@ -12,16 +11,17 @@ from typing import Any, cast
 
 import backtrader as bt
 
+from .books import Books
 from .broker import TqBroker
 from .calendar import TradingCalendar
 from .clock import MarketClock, long_past_ns
-from .config import Settings, journal_path, load_settings
+from .config import Settings, load_settings
 from .connection import Connection
+from .demo import DemoMarket
 from .errors import LiveTradingRefused, NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
 from .journal import JournalWriter
-from .journal_records import RunRecord
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
@@ -76,13 +76,11 @@ class TqStore:
         _refuse_unbuilt(self._settings)
         if exchange is not None and self.mode != "demo":
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
-        self._exchange = exchange
-        self._stops_exchange = self._holds_market = False
+        self._demo = DemoMarket(exchange) if self.mode == "demo" else None
         self._grace_s = grace_s
         self._connection: Connection | None = None
         self._floor: Floor | None = None
-        self._journal: JournalWriter | None = None
-        self._run = ""
+        self._books = Books(self._settings)
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -123,7 +121,7 @@ class TqStore:
         try:
             connection.open()
         except BaseException:
-            self._stop_exchange()
+            self._stop_demo()
             raise
         self._connection = connection
         clock = MarketClock(speed)
@@ -136,13 +134,11 @@ class TqStore:
         connection, self._connection = self._connection, None
         self._pump = self._floor = None
         self._begun = False
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
         self.datas, self._sessions, self._wanted = [], {}, {}
         if connection is not None:
-            connection.close()
-        self._stop_exchange()
+            connection.close()  # targets still write their ends down
+        self._books.close()
+        self._stop_demo()
 
     def __enter__(self) -> TqStore:
         return self
@@ -160,17 +156,10 @@ class TqStore:
 
         Starts the embedded exchange.
         """
-        if self.mode != "demo":
+        if self._demo is None:
             is_real = self._settings.md_url is None
             return 1.0, self._settings, long_past_ns() if is_real else 0
-        exchange = self._exchange or LocalExchange()
-        self._stops_exchange = not exchange.is_running
-        self._exchange = exchange.start()
-        if exchange.speed is None and not exchange.is_paused:
-            exchange.pause()  # until all feeds stand, so that each run begins at the same tick
-            self._holds_market = True
-        urls = {name: getattr(exchange, name) for name in ("auth_url", "md_url", "td_url")}
-        return exchange.speed, self._settings.model_copy(update=urls), exchange.now_ns
+        return self._demo.start(self._settings)
 
     def _warn_of_calendar(self, pump: Pump) -> None:
         """Say loudly, once, that holidays are not known from some day on."""
@@ -179,16 +168,9 @@ class TqStore:
             logger.warning(text)
             self.put_notification(Notice.CALENDAR_ENDS, text)
 
-    def _let_market_go(self) -> None:
-        if self._holds_market and self._exchange is not None:
-            self._holds_market = False
-            self._exchange.resume()
-
-    def _stop_exchange(self) -> None:
-        self._let_market_go()
-        if self._exchange is not None and self._stops_exchange:
-            self._exchange.stop()
-            self._exchange, self._stops_exchange = None, False
+    def _stop_demo(self) -> None:
+        if self._demo is not None:
+            self._demo.stop()
 
     # ---- what feeds and broker use
 
@@ -214,16 +196,11 @@ class TqStore:
     @property
     def journal(self) -> JournalWriter:
         """What is written down of orders, opened when it is asked for first."""
-        if self._journal is None:
-            self._journal = JournalWriter(journal_path(self._settings))
-            self._run = secrets.token_hex(4)
-            now_ns = self.pump.market_ns
-            self._journal.begin_run(RunRecord(self._run, now_ns, {"mode": self.mode}))
-        return self._journal
+        return self._books.open(self.pump.market_ns)
 
     def key_of(self, ref: int) -> str:
         """The name in the journal of this run's order with Backtrader's reference `ref`."""
-        return f"{self._run}.{ref}"
+        return self._books.key_of(ref)
 
     def _fees(self, symbol: str) -> CloseFees | None:
         return None if self.broker is None else self.broker.terms.fees(symbol)
@@ -317,7 +294,8 @@ class TqStore:
             if self.broker is not None and not self._begun:
                 self.broker.begin()
             self._begun = True
-            self._let_market_go()
+            if self._demo is not None:
+                self._demo.let_go()
             self._pump.new_cycle()
             self._warn_of_calendar(self._pump)
         told = list(self._notifications)

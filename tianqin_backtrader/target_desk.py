@@ -22,6 +22,7 @@ from .working import Diary, LegWork, Modified, Phase, Then, Work, leg_record
 
 __all__ = ["TargetDesk", "TargetPrice", "TargetRules"]
 
+ANSWER_NS = 3_000_000_000  # how long an order has to appear after a picture without it
 TargetPrice = str | Callable[[str], float]
 
 
@@ -123,7 +124,16 @@ class TargetDesk:
     def poll(self) -> None:
         """Take in what has come. Call it when orders and trades have been told."""
         if self._active:
+            self._give_up_lost()
             self._tasks.poll()
+
+    def _give_up_lost(self) -> None:
+        """A task waits for ever for an order that never reached the exchange."""
+        since_ns = self._floor.mono_ns - ANSWER_NS
+        legs = [leg for work in self._active.values() for leg in work.alive]
+        lost = [leg.order_id for leg in legs if 0 < leg.absent_ns <= since_ns]
+        if lost:
+            self._tasks.lost(lost)
 
     def close(self) -> None:
         """Withdraw all orders of the tasks."""

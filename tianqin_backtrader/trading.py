@@ -81,6 +81,10 @@ class TradingChannel:
         self._money = None
         self._news.note(diffs, self._key(), self._node("trade", self._key()))
 
+    def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
+        """Look at a packet as it came, before TqSdk takes it in."""
+        self._news.look(diffs, self._key())
+
     # ---- news
 
     def news(self) -> tuple[list[OrderPicture], list[Trade]]:
