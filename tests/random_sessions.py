@@ -794,7 +794,7 @@ class RandomTrader(bt.Strategy):
             return False
         self.report.checks += 1
         self.report.rests += is_at_rest
-        orders, run = self.writer.orders, self.store._run
+        orders, run = self.writer.orders, self.store.key_of(0).rpartition(".")[0]
         problems = [
             *compare_orders(orders, self.writer.most, self.books, seen, run),
             *compare_account(self.broker, self.datas, seen),

@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .errors import MissingCredentials, WrongMode, WrongSetting
+from .errors import LiveTradingRefused, MissingCredentials, WrongMode, WrongSetting
 
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -93,6 +93,14 @@ def _readable(error: ValidationError) -> WrongSetting:
         return WrongMode(first["input"], MODES)
     secret = "password" in name
     return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])
+
+
+def refuse_unbuilt(settings: Settings) -> None:
+    """Raise for modes that do not exist yet."""
+    if settings.mode == "live":
+        raise LiveTradingRefused("mode live has no safety gates yet; use demo, sim or kq")
+    if settings.mode == "paper":
+        raise WrongSetting("mode", "paper", "demo, sim or kq; paper does not exist yet")
 
 
 def journal_path(settings: Settings) -> Path | None:

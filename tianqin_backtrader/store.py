@@ -7,7 +7,7 @@ import logging
 import weakref
 from collections import deque
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import backtrader as bt
 
@@ -15,10 +15,10 @@ from .books import Books
 from .broker import TqBroker
 from .calendar import TradingCalendar
 from .clock import MarketClock, long_past_ns
-from .config import Settings, load_settings
+from .config import Settings, load_settings, refuse_unbuilt
 from .connection import Connection
 from .demo import DemoMarket
-from .errors import LiveTradingRefused, NotStarted, WrongSetting
+from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
 from .journal import JournalWriter
@@ -35,6 +35,8 @@ from .trading_days import TradingDays
 __all__ = ["TqStore"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
@@ -73,7 +75,7 @@ class TqStore:
             td_url=td_url,
             **settings,
         )
-        _refuse_unbuilt(self._settings)
+        refuse_unbuilt(self._settings)
         if exchange is not None and self.mode != "demo":
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
         self._demo = DemoMarket(exchange) if self.mode == "demo" else None
@@ -176,22 +178,16 @@ class TqStore:
 
     @property
     def connection(self) -> Connection:
-        if self._connection is None:
-            raise NotStarted("the store's session")
-        return self._connection
+        return _session(self._connection)
 
     @property
     def pump(self) -> Pump:
-        if self._pump is None:
-            raise NotStarted("the store's session")
-        return self._pump
+        return _session(self._pump)
 
     @property
     def floor(self) -> Floor:
         """The session as orders see it."""
-        if self._floor is None:
-            raise NotStarted("the store's session")
-        return self._floor
+        return _session(self._floor)
 
     @property
     def journal(self) -> JournalWriter:
@@ -303,11 +299,10 @@ class TqStore:
         return told
 
 
-def _refuse_unbuilt(settings: Settings) -> None:
-    if settings.mode == "live":
-        raise LiveTradingRefused("mode live has no safety gates yet; use demo, sim or kq")
-    if settings.mode == "paper":
-        raise WrongSetting("mode", "paper", "demo, sim or kq; paper does not exist yet")
+def _session(part: T | None) -> T:
+    if part is None:
+        raise NotStarted("the store's session")
+    return part
 
 
 @atexit.register
