@@ -260,7 +260,7 @@ class OrderFloor:
     def closable(self, order: Resting) -> int:
         """Lots that an arriving order may close: those of its kind that no other order freezes."""
         side = self._side(order.symbol, order.side)
-        if order.symbol.split(".")[0] not in OWN_DAY:
+        if order.symbol.partition(".")[0] not in OWN_DAY:
             assert order.offset is not CLOSETODAY, f"{order.order_id}: CLOSETODAY of {order.symbol}"
             return side.today + side.history - side.frozen_today - side.frozen_history
         if order.offset is CLOSETODAY:
@@ -272,7 +272,7 @@ class OrderFloor:
         resting = [each for each in self.resting(symbol) if each.side == name]
         frozen_today = sum(each.left for each in resting if each.offset is CLOSETODAY)
         frozen = sum(each.left for each in resting if each.offset is CLOSE)
-        if symbol.split(".")[0] not in OWN_DAY:
+        if symbol.partition(".")[0] not in OWN_DAY:
             frozen_today = max(frozen - history, 0)
             frozen -= frozen_today
         return SideLots(today, history, frozen_today, frozen)
@@ -351,7 +351,7 @@ class OrderFloor:
                 self.finish(order_id)
 
     def end_day(self) -> None:
-        """The trading day closes: orders end with it, today's lots are history, all is forgotten."""
+        """The trading day closes: orders end with it, today's lots become history."""
         sessions = self._sessions[CU]
         close_ns = sessions.close_of(sessions.trading_day_of(self.now_ns))
         self.pass_s((close_ns - self.now_ns) / SECOND)
@@ -389,7 +389,7 @@ class OrderFloor:
         if order.offset is OPEN:
             held[0] += lots
             return
-        own_day = order.symbol.split(".")[0] in OWN_DAY
+        own_day = order.symbol.partition(".")[0] in OWN_DAY
         from_today = lots if order.offset is CLOSETODAY else 0
         if not own_day:
             from_today = max(lots - held[1], 0)
@@ -567,17 +567,18 @@ def _quote(last: float, terms: Instrument) -> dict[str, float]:
 
 def _check(order: Resting, terms: Instrument) -> None:
     """What every exchange would refuse of any client."""
-    is_market = not isinstance(order.price, float)
-    most = terms.max_market_order_volume if is_market else terms.max_limit_order_volume
+    price = order.price
+    most = terms.max_market_order_volume if price is None else terms.max_limit_order_volume
     assert 1 <= order.volume <= most, f"{order.volume} lots in one order of {order.symbol}"
     assert order.advanced in (None, "FAK", "FOK")
-    if is_market:
-        assert order.price is None, order.price
+    if price is None:
         assert terms.exchange_id == "DCE", f"a market order of {order.symbol}"
         return
-    steps = order.price / terms.price_tick
-    assert abs(steps - round(steps)) < 1e-6, f"{order.price} is off the grid of {order.symbol}"
-    assert terms.lower_limit <= order.price <= terms.upper_limit, f"{order.price} is out of limits"
+    assert isinstance(price, float)
+    steps = price / terms.price_tick
+    assert abs(steps - round(steps)) < 1e-6, f"{price} is off the grid of {order.symbol}"
+    assert not terms.lower_limit > price, f"{price} is below the day's limit"
+    assert not terms.upper_limit < price, f"{price} is above the day's limit"
 
 
 def without(instrument: Instrument, **changes: Any) -> Instrument:

@@ -347,11 +347,35 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+class Shuffler(random.Random):
+    """Shuffles the diffs of a packet, but keeps pictures of one object in their order.
+
+    Which picture is the newest is told by nothing but the order: positions and money have no number.
+    """
+
+    def shuffle(self, diffs: Any) -> None:
+        """Put objects in any order, each with its own pictures as they were made."""
+        slots = [_named(diff) for diff in diffs]
+        queues: dict[str, list[Any]] = defaultdict(list)
+        for name, diff in zip(slots, diffs, strict=True):
+            queues[name].append(diff)
+        super().shuffle(slots)
+        diffs[:] = [queues[name].pop(0) for name in slots]
+
+
+def _named(diff: Mapping[str, Any]) -> str:
+    """Names the objects of a diff."""
+    pictures = next(iter(diff.get("trade", {}).values()), {})
+    named = [f"{kind} {sorted(each)}" for kind, each in pictures.items() if isinstance(each, dict)]
+    return " ".join(named) or "others"
+
+
 class Saboteur:
     """Makes the faults of one session."""
 
-    def __init__(self, exchange: LocalExchange, kinds: tuple[str, ...]) -> None:
+    def __init__(self, exchange: LocalExchange, seed: int, kinds: tuple[str, ...]) -> None:
         self._exchange, self._kinds = exchange, kinds
+        exchange._gateway.faults["td"]._random = Shuffler(f"{seed} shuffle")
         self._timers: list[threading.Timer] = []
         self.made: list[str] = []
 
@@ -729,7 +753,7 @@ class RandomTrader(bt.Strategy):
         scene = self.report.scene
         self.books = self.p.exchange.books
         self.writer, self.news = Writer(self), News(self.report.problems)
-        self.saboteur = Saboteur(self.exchange, scene.faults)
+        self.saboteur = Saboteur(self.exchange, self.p.seed, scene.faults)
         self.calm_from = scene.end - timedelta(minutes=CALM_MINUTES)
         self.calm_bars, self.is_over = 0, False
 

@@ -92,6 +92,17 @@ def test_market_order_stays_where_it_is_after_twenty_tries(desk: Desk) -> None:
     assert desk.state("t.1") is S.COMPLETED
 
 
+def test_what_is_told_twice_between_two_tries_is_no_try() -> None:
+    desk = Desk(rules=Rules(tries=2))
+    desk.order(CU, BUY, 1)
+    desk.arrive()
+    desk.finish("t.1.0")
+    for _ in range(3):
+        desk.hear(desk.sent["t.1.0"].picture())
+    desk.tick(CU, 90_000.0)
+    assert desk.sent["t.1.1"].advanced == "FAK"
+
+
 @pytest.mark.parametrize(
     ("direction", "last", "limit"), [(BUY, 98_980.0, 99_000.0), (SELL, 81_020.0, 81_000.0)]
 )
@@ -208,6 +219,19 @@ def test_trailing_stoplimit_without_a_limit_price_is_a_limit_order_at_the_stop(
     key = desk.order(M, SELL, 1, kind=Kind.TRAIL_LIMIT, trail_amount=20.0)
     desk.tick(M, 2_980.0)
     assert desk.legs(key) == [(OPEN, 1, 2_980.0)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "stop", "limit", "sent"),
+    [(SELL, 2_720.0, 2_690.0, 2_700.0), (BUY, 3_280.0, 3_310.0, 3_300.0)],
+)
+def test_stoplimit_whose_limit_lies_beyond_the_days_is_sent_at_the_days(
+    desk: Desk, direction: Any, stop: float, limit: float, sent: float
+) -> None:
+    """It was rejected on the day of the crash, the one that it was written for."""
+    key = desk.order(M, direction, 1, stop=stop, limit=limit)
+    desk.tick(M, stop)
+    assert desk.legs(key) == [(OPEN, 1, sent)]
 
 
 def test_stop_is_hit_by_prices_of_its_own_contract_only(desk: Desk) -> None:
@@ -991,6 +1015,28 @@ def test_smaller_volume_that_fills_meanwhile_completes(desk: Desk, filled: int) 
     desk.leave_alone()
 
 
+def test_another_end_keeps_the_place_in_the_queue(desk: Desk) -> None:
+    """No exchange knows of it; withdrawn and sent again it would stand behind all others."""
+    key = desk.order(M, BUY, 5, limit=2_990.0, expires_ns=ns("2025-12-03 10:05:00"))
+    desk.arrive()
+    desk.blotter.modify(key, expires_ns=ns("2025-12-03 10:10:00"))
+    desk.at("10:05")
+    desk.leave_alone()
+    assert desk.heard(key) == ["Accepted", "modified to 5"]
+    desk.at("10:10")
+    desk.arrive()
+    assert desk.heard(key)[-1] == "Expired"
+
+
+def test_later_end_counts_while_the_change_is_on_its_way(desk: Desk) -> None:
+    key = desk.order(M, BUY, 5, limit=2_990.0, expires_ns=ns("2025-12-03 10:05:00"))
+    desk.arrive()
+    desk.blotter.modify(key, price=2_980.0, expires_ns=ns("2025-12-03 10:10:00"))
+    desk.at("10:05")
+    desk.arrive()
+    assert desk.legs(key)[1:] == [(OPEN, 5, 2_980.0)]
+
+
 def test_volume_that_has_filled_already_is_no_change(desk: Desk) -> None:
     key = desk.order(M, BUY, 5, limit=2_990.0)
     desk.arrive()
@@ -1363,7 +1409,7 @@ def test_journal_has_an_order_and_its_legs_before_they_are_sent(desk: Desk) -> N
         seen.append((order_id, record.phase, list(legs.values())))
         send(order_id, *terms)
 
-    desk.send = look  # type: ignore[method-assign]
+    desk.send = look  # type: ignore[assignment,method-assign]
     desk.hold(M, long=(0, 2))
     desk.order(M, SELL, 5, limit=3_000.0)
     desk.arrive()

@@ -14,7 +14,7 @@ LAYER = {
     "calendar": 1, "contracts": 1, "sessions": 1, "bars": 1, "offsets": 1, "orders": 1,
     "stream": 1, "news": 1, "queries": 1, "charts": 1, "merging": 1, "delivery": 1, "audit": 1,
     "flow": 1, "listing": 1, "tick_bars": 1, "states": 1, "tickets": 1, "lots": 1, "pricing": 1,
-    "triggers": 1, "validity": 1, "working": 1, "sending": 1, "legs": 1, "progress": 1, "families": 1, "stops": 1, "blotter": 1, "recovery": 1,
+    "triggers": 1, "validity": 1, "working": 1, "sending": 1, "legs": 1, "progress": 1, "families": 1, "stops": 1, "register": 1, "blotter": 1, "recovery": 1,
     "connection": 2, "trading": 2, "floor": 2, "series": 2, "tick_series": 2, "pump": 2, "closing": 2, "auditing": 2,
     "main_contract": 2, "mending": 2, "targets": 2, "target_task": 2,
     "making": 2, "trading_days": 2, "contract_recorder": 2, "recorder": 2,

@@ -18,15 +18,16 @@ import backtrader as bt
 import pytest
 
 from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader.clock import MarketClock
 from tianqin_backtrader.values import Trade
 
 DAY = "2025-09-16"  # a Tuesday; its evening belongs to Wednesday
 TICKS = {
-    "CFFEX.IF2511": 0.2, "SHFE.cu2511": 10, "SHFE.al2511": 5, "SHFE.zn2511": 5, "SHFE.ni2511": 10, "SHFE.rb2601": 1,
-    "SHFE.hc2601": 1, "SHFE.ag2512": 1, "SHFE.bu2511": 1, "DCE.m2601": 1, "DCE.y2601": 2,
-    "DCE.p2601": 2, "DCE.c2601": 1, "DCE.a2601": 1, "DCE.l2601": 1, "DCE.pp2601": 1,
-    "CZCE.SR601": 1, "CZCE.CF601": 5, "CZCE.TA601": 2, "CFFEX.IF2510": 0.2, "CFFEX.IH2510": 0.2,
-    "CFFEX.IC2510": 0.2, "CFFEX.T2512": 0.005,
+    "SHFE.cu2511": 10, "SHFE.al2511": 5, "SHFE.zn2511": 5, "SHFE.ni2511": 10, "SHFE.rb2601": 1,
+    "SHFE.hc2601": 1, "SHFE.ag2512": 1, "SHFE.bu2511": 1, "SHFE.rb2605": 1, "DCE.m2601": 1,
+    "DCE.y2601": 2, "DCE.p2601": 2, "DCE.c2601": 1, "DCE.a2601": 1, "CZCE.SR601": 1,
+    "CZCE.CF601": 5, "CZCE.TA601": 2, "CFFEX.IF2510": 0.2, "CFFEX.IF2511": 0.2,
+    "CFFEX.IH2510": 0.2, "CFFEX.IC2510": 0.2, "CFFEX.T2512": 0.005,
 }  # fmt: skip
 COLUMNS = (
     "datetime,last_price,volume,open_interest,bid_price1,bid_volume1,ask_price1,ask_volume1,"
@@ -79,7 +80,12 @@ def _written(
         upper, lower = (round(path.price * part / tick) * tick for part in (1.06, 0.94))
         buyers, sellers = (price > lower) * path.lots, (price < upper) * path.lots
         best = (price - tick * (price < upper), buyers, price + tick * (price > lower), sellers)
-        deeper = (price - 4 * tick, path.deep * (buyers > 0), price + 4 * tick, path.deep * (sellers > 0))
+        deeper = (
+            price - 4 * tick,
+            path.deep * (buyers > 0),
+            price + 4 * tick,
+            path.deep * (sellers > 0),
+        )
         numbers = (price, len(rows), 1000, *best, *deeper, upper, lower)
         rows.append(f"{now:%Y-%m-%d %H:%M:%S.%f}," + ",".join(f"{n:.10g}" for n in numbers))
     file = folder / f"{symbol}.csv"
@@ -284,19 +290,29 @@ def play(
     *,
     wire: Wire | None = None,
     journal: Path | None = None,
+    roll: str = "",
+    mode: str = "demo",
     **options: Any,
 ) -> Play:
     """Run `plan` on all contracts of `exchange`; `options` are the broker's.
 
-    wire: of an earlier run on the same exchange, to be read on.
+    wire: of an earlier run on the same exchange, to be read on. roll: how main contracts roll.
+    mode: "sim" trades with TqSdk's TqSim on the market of `exchange`, which runs already.
     """
     result = Play(wire or Wire(exchange), exchange)
-    with TqStore(exchange=exchange, journal=journal) as store:
+    settings: dict[str, Any] = {"exchange": exchange, "journal": journal}
+    if mode == "sim":
+        urls = {"auth_url": exchange.auth_url, "md_url": exchange.md_url}
+        settings = {"mode": mode, "user": "somebody", "password": "secret"} | urls
+    with TqStore(**settings) as store:
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         result.broker = store.getbroker(**options)
         cerebro.setbroker(result.broker)
         for symbol in symbols or exchange.symbols:
-            cerebro.adddata(store.getdata(symbol, history=0))
+            data = store.getdata(symbol, history=0)
+            cerebro.adddata(data)
+            if roll:
+                store.roll(data, roll)
         cerebro.addstrategy(Trader, play=result, plan=plan, exchange=exchange)
         cerebro.run()
     return result
@@ -352,6 +368,23 @@ def note(name: str, look: Callable[[Trader], Any]) -> Act:
     return lambda strategy: strategy.notes.update({name: look(strategy)})
 
 
+# ---- scenes: several orders on one session of the exchange
+
+Runner = Callable[..., Play]
+SCENES: dict[str, Callable[[Path, Runner], Play]] = {}
+
+
+def scene(made: Callable[[Path, Runner], Play]) -> Any:
+    """A fixture of what `made` came to; others run it again under other circumstances."""
+    name = made.__name__
+    SCENES[name] = made
+
+    def played(tmp_path_factory: pytest.TempPathFactory) -> Play:
+        return made(tmp_path_factory.mktemp(name), play)
+
+    return pytest.fixture(scope="module", name=name)(played)
+
+
 S, A, P, C = "Submitted", "Accepted", "Partial", "Completed"
 STRAIGHT = [S, A, C]
 
@@ -359,8 +392,8 @@ STRAIGHT = [S, A, C]
 # ---- order types
 
 
-@pytest.fixture(scope="module")
-def types(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def types(folder: Path, run: Runner) -> Play:
     """One order of each type, each on a contract of its own."""
     at, peak, fall = "10:35:20", "10:35:20", "10:36:20"
     paths = {
@@ -375,9 +408,9 @@ def types(tmp_path_factory: pytest.TempPathFactory) -> Play:
         "DCE.c2601": Prices(2000, {peak: 2010, fall: 1999}),
         "DCE.a2601": Prices(4000, {peak: 3980, fall: 3990}),
     }
-    exchange = market(tmp_path_factory.mktemp("types"), paths, ("10:31", "10:39"))
+    exchange = market(folder, paths, ("10:31", "10:39"))
     o = bt.Order
-    return play(
+    return run(
         exchange,
         {
             "10:33": [
@@ -501,13 +534,11 @@ def test_trailing_stoplimit_keeps_its_limit_at_a_distance(types: Play) -> None:
     assert types.fills("traillimit") == [(-1, 1998)]
 
 
-
-
 # ---- how long an order stands
 
 
-@pytest.fixture(scope="module")
-def validity(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def validity(folder: Path, run: Runner) -> Play:
     """From five minutes before Tuesday's close into Tuesday's night, which is Wednesday's."""
     spans = ("14:50", "15:00"), ("20:59", "21:06")
     paths = {
@@ -526,8 +557,8 @@ def validity(tmp_path_factory: pytest.TempPathFactory) -> Play:
     }
     o = bt.Order
     low = {"exectype": o.Limit}
-    return play(
-        market(tmp_path_factory.mktemp("validity"), paths, *spans),
+    return run(
+        market(folder, paths, *spans),
         {
             "14:53": [
                 buy("none", "SHFE.rb2601", price=2985, **low),
@@ -682,8 +713,8 @@ def test_order_for_a_closed_market_can_be_cancelled_and_never_left(tmp_path: Pat
 # ---- fill what you can, or nothing
 
 
-@pytest.fixture(scope="module")
-def instructions(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def instructions(folder: Path, run: Runner) -> Play:
     """Three lots on the first level, three more three price ticks behind it."""
     few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
@@ -698,8 +729,8 @@ def instructions(tmp_path_factory: pytest.TempPathFactory) -> Play:
         "DCE.y2601": Prices(8320, **few),
     }
     limit = {"exectype": bt.Order.Limit}
-    return play(
-        market(tmp_path_factory.mktemp("instructions"), paths, ("10:31", "10:36")),
+    return run(
+        market(folder, paths, ("10:31", "10:36")),
         {
             "10:33": [
                 buy("FAK", "SHFE.cu2511", 5, price=80010, advanced="FAK", **limit),
@@ -779,7 +810,9 @@ def test_oco_group_keeps_one_fill(tmp_path: Path) -> None:
     }
     o = bt.Order
 
-    def with_oco(name: str, leader: str, act: Callable[..., Act], *args: Any, **options: Any) -> Act:
+    def with_oco(
+        name: str, leader: str, act: Callable[..., Act], *args: Any, **options: Any
+    ) -> Act:
         return lambda s: act(name, *args, oco=s.orders[leader], **options)(s)
 
     limit = {"exectype": o.Limit}
@@ -811,8 +844,8 @@ def test_oco_group_keeps_one_fill(tmp_path: Path) -> None:
 # ---- brackets
 
 
-@pytest.fixture(scope="module")
-def brackets(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def brackets(folder: Path, run: Runner) -> Play:
     up, down = {"10:35:20": 1.0}, {"10:35:20": -1.0}
 
     def after(price: float, by: float, then: Mapping[str, float]) -> Prices:
@@ -836,14 +869,12 @@ def brackets(tmp_path_factory: pytest.TempPathFactory) -> Play:
         data = s.by["DCE.c2601"]
         parent = s.buy(data=data, size=3, transmit=False)
         s.notes["before"] = len(s.play.wire.sent), parent.getstatusname()
-        stop = s.sell(
-            data=data, size=3, exectype=o.Stop, price=1990, parent=parent, transmit=False
-        )
+        stop = s.sell(data=data, size=3, exectype=o.Stop, price=1990, parent=parent, transmit=False)
         limit = s.sell(data=data, size=3, exectype=o.Limit, price=2020, parent=parent)
         s.orders.update({"hand": parent, "hand stop": stop, "hand limit": limit})
 
-    return play(
-        market(tmp_path_factory.mktemp("brackets"), paths, ("10:31", "10:38")),
+    return run(
+        market(folder, paths, ("10:31", "10:38")),
         {
             "10:33": [
                 bracket("buy_bracket", "a a/stop a/limit", "SHFE.rb2601", size=2,
@@ -1028,8 +1059,8 @@ def test_modify_keeps_the_order_and_changes_what_stands(tmp_path: Path) -> None:
 # ---- which lots are closed
 
 
-@pytest.fixture(scope="module")
-def policies(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def policies(folder: Path, run: Runner) -> Play:
     """Two lots of Tuesday and three of Wednesday's night are held long; then a sale."""
     spans = ("14:57", "15:00"), ("21:00", "21:06")
     names = ("net", "lock", "history first", "together", "close", "over", "lock all")
@@ -1043,10 +1074,8 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> Play:
         "over": (7, {}),
         "lock all": (1, {"policy": "开"}),
     }
-    exchange = market(
-        tmp_path_factory.mktemp("policies"), {s: Prices(3000) for s in symbols.values()}, *spans
-    )
-    return play(
+    exchange = market(folder, {s: Prices(3000) for s in symbols.values()}, *spans)
+    return run(
         exchange,
         {
             "16 14:58": [buy(f"old {name}", symbol, 2) for name, symbol in symbols.items()],
@@ -1149,8 +1178,8 @@ def test_commission_of_each_bit_is_what_the_account_was_charged(policies: Play) 
 # ---- what brackets and stops meet
 
 
-@pytest.fixture(scope="module")
-def edges(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def edges(folder: Path, run: Runner) -> Play:
     few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
         "SHFE.rb2601": Prices(3000, {"10:35:20": 2950}),  # parent fills 50 lower
@@ -1172,8 +1201,8 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> Play:
         other = s.sell(data=data, size=2, exectype=o.Limit, price=5560, parent=parent, oco=child)
         s.orders.update(zip(names, (parent, child, other), strict=True))
 
-    return play(
-        market(tmp_path_factory.mktemp("edges"), paths, ("10:31", "10:39")),
+    return run(
+        market(folder, paths, ("10:31", "10:39")),
         {
             "10:33": [
                 bracket("buy_bracket", "low low/stop low/limit", "SHFE.rb2601", size=2, price=2960,
@@ -1334,8 +1363,8 @@ def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
 # ---- over the night
 
 
-@pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def nights(folder: Path, run: Runner) -> Play:
     few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
         "SHFE.rb2601": Prices(3000, {"21:02:20": 3021}),
@@ -1349,8 +1378,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Play:
     spans = ("14:56", "15:00:10"), ("20:59", "21:05"), ("2025-09-17 14:58", "2025-09-17 15:00")
     o = bt.Order
     limit = {"exectype": o.Limit}
-    return play(
-        market(tmp_path_factory.mktemp("nights"), paths, *spans),
+    return run(
+        market(folder, paths, *spans),
         {
             "16 14:57": [buy("rb", "SHFE.rb2601", 2), buy("hc", "SHFE.hc2601", 2)],
             "16 14:58": [
@@ -1407,8 +1436,8 @@ def test_order_written_after_the_close_is_of_the_next_day(nights: Play) -> None:
 # ---- in the same breath
 
 
-@pytest.fixture(scope="module")
-def breaths(tmp_path_factory: pytest.TempPathFactory) -> Play:
+@scene
+def breaths(folder: Path, run: Runner) -> Play:
     one: dict[str, Any] = {"lots": 1, "deep": 1}
     few: dict[str, Any] = {"lots": 3, "deep": 3}
     paths = {
@@ -1416,7 +1445,9 @@ def breaths(tmp_path_factory: pytest.TempPathFactory) -> Play:
         "SHFE.hc2601": Prices(3300),
         "DCE.m2601": Prices(3000),
         "DCE.y2601": Prices(8320),
-        "SHFE.al2511": Prices(20000, {"10:34:20": 20050, "10:34:30": 20000, "10:35:20": 19900}, **one),
+        "SHFE.al2511": Prices(
+            20000, {"10:34:20": 20050, "10:34:30": 20000, "10:35:20": 19900}, **one
+        ),
         "DCE.p2601": Prices(9000, {"10:33:20": 9004}, **few),
         "CZCE.SR601": Prices(5500, {"10:34:20": 5460}),
         "CZCE.CF601": Prices(14000, {"10:34:20": 14100}),
@@ -1427,8 +1458,8 @@ def breaths(tmp_path_factory: pytest.TempPathFactory) -> Play:
     def at_once(s: Trader) -> None:
         s.notes["at once"] = [s.broker.cancel(s.orders["again"]) for _ in range(2)]
 
-    return play(
-        market(tmp_path_factory.mktemp("breaths"), paths, ("10:31", "10:40")),
+    return run(
+        market(folder, paths, ("10:31", "10:40")),
         {
             "10:33": [
                 buy("again", "SHFE.rb2601", price=2990, **limit),
@@ -1467,7 +1498,7 @@ def test_order_cancelled_in_the_bar_that_wrote_it_ends_once(breaths: Play) -> No
 
 def test_order_changed_twice_in_one_bar_stands_as_last_said(breaths: Play) -> None:
     sent = [(leg.price, leg.volume) for leg in breaths.sent("twice")]
-    assert sent[-1] == (3285, 3)
+    assert sent[-1:] == [(3285, 3)]
     assert breaths.told("twice") == [S, A] + [A] * (len(breaths.told("twice")) - 2)
     assert breaths.orders["twice"].created.size == 3
     assert breaths.orders["twice"].executed.remsize == 3
@@ -1634,10 +1665,7 @@ def test_orders_written_in_notifications_leave_at_once(tmp_path: Path) -> None:
 # ---- whatever the order
 
 
-PLAYS = ("types", "instructions", "brackets", "edges", "validity", "policies", "nights", "breaths")
-
-
-@pytest.fixture(params=PLAYS)
+@pytest.fixture(params=SCENES)
 def any_play(request: pytest.FixtureRequest) -> Play:
     found: Play = request.getfixturevalue(request.param)
     return found
@@ -1676,3 +1704,47 @@ def test_commission_is_the_accounts(any_play: Play) -> None:
         for bit in made.executed.exbits
     )
     assert booked == pytest.approx(charged)
+
+
+def ends(result: Play) -> dict[str, tuple[str, list[float]]]:
+    """How each order ended, and the lots of its fills."""
+    made = {name: order for name, order in result.orders.items() if order is not None}
+    return {name: (result.end(name).status, [s for s, _ in result.fills(name)]) for name in made}
+
+
+@pytest.mark.parametrize("name", ["brackets", "breaths"])
+@pytest.mark.parametrize("fault", ["repeat", "split"])
+def test_packets_that_come_twice_or_piecemeal_change_nothing(
+    tmp_path: Path, request: pytest.FixtureRequest, name: str, fault: str
+) -> None:
+    undisturbed: Play = request.getfixturevalue(name)
+
+    def spoilt(exchange: LocalExchange, plan: Mapping[str, Any], **options: Any) -> Play:
+        spoil = {"10:32": lambda _: getattr(exchange, fault)("td")}
+        return play(exchange, {**plan, **spoil}, **options)
+
+    result = SCENES[name](tmp_path, spoilt)
+    assert ends(result) == ends(undisturbed)
+    assert [sent[1:] for sent in result.wire.sent] == [sent[1:] for sent in undisturbed.wire.sent]
+
+
+@pytest.mark.parametrize("name", ["types", "brackets", "policies", "validity"])
+def test_orders_end_alike_in_tqsdks_own_simulation(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """TqSim matches by itself, with messages of its own; only the market comes from here."""
+    here: Play = request.getfixturevalue(name)
+    monkeypatch.setattr("tianqin_backtrader.store.MarketClock", lambda _: MarketClock(None))
+
+    def simulated(exchange: LocalExchange, plan: Mapping[str, Any], **options: Any) -> Play:
+        with exchange:
+            return play(exchange, plan, mode="sim", **options)
+
+    result = SCENES[name](tmp_path, simulated)
+    assert ends(result) == ends(here)
+    assert net_lots(result) == net_lots(here)
+    assert result.wire.log == []
+
+
+def net_lots(result: Play) -> dict[str, int]:
+    return {symbol: held.net for symbol, held in result.broker.positions().items()}

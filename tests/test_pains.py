@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,7 @@ import backtrader as bt
 import pytest
 import tqsdk.connect
 from test_order_types import (
+    STRAIGHT,
     A,
     Act,
     C,
@@ -25,9 +26,7 @@ from test_order_types import (
     Play,
     Prices,
     S,
-    STRAIGHT,
     Trader,
-    Wire,
     buy,
     cancel,
     leave,
@@ -39,7 +38,7 @@ from test_order_types import (
     sell,
 )
 
-from tianqin_backtrader import Journal, LocalExchange
+from tianqin_backtrader import Journal, LocalExchange, TqStore
 from tianqin_backtrader.errors import InvalidOrder
 from tianqin_backtrader.working import Rules
 
@@ -126,8 +125,6 @@ def test_notifications_come_at_the_next_bar_without_quicknotify_too(tmp_path: Pa
 
 
 def with_store(exchange: LocalExchange, strategy: Any, **options: Any) -> Any:
-    from tianqin_backtrader import TqStore  # noqa: PLC0415
-
     with TqStore(exchange=exchange) as store:
         cerebro = bt.Cerebro(tz=0, stdstats=False, **options)
         cerebro.setbroker(store.getbroker())
@@ -163,19 +160,19 @@ def test_partial_fills_are_each_counted_once_and_add_up(tmp_path: Path) -> None:
 # ---- fills counted twice after a reconnect
 
 
-FAULTS: Mapping[str, Callable[[LocalExchange], Any]] = {
-    "trading lost for 1 s": lambda e: e.drop("td", 1),
-    "trading lost for 15 s": lambda e: e.drop("td", 15),
-    "both lost": lambda e: (e.drop("td", 15), e.drop("md", 15)),
-    "killed and revived": lambda e: (e.kill(), e.revive()),
-    "everything repeated": lambda e: e.repeat("td"),
-    "packets reordered": lambda e: e.reorder("td"),
+FAULTS: Mapping[str, Sequence[Callable[[LocalExchange], None]]] = {
+    "trading lost for 1 s": [lambda e: e.drop("td", 1)],
+    "trading lost for 15 s": [lambda e: e.drop("td", 15)],
+    "both lost": [lambda e: e.drop("td", 15), lambda e: e.drop("md", 15)],
+    "killed and revived": [LocalExchange.kill, LocalExchange.revive],
+    "everything repeated": [lambda e: e.repeat("td")],
+    "packets reordered": [lambda e: e.reorder("td")],
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 def test_fills_are_counted_once_whatever_the_connection_does(
-    tmp_path: Path, fault: Callable[[LocalExchange], Any]
+    tmp_path: Path, faults: Sequence[Callable[[LocalExchange], None]]
 ) -> None:
     """The whole picture of the account comes again after each reconnect, old trades included."""
     exchange = market(
@@ -187,7 +184,7 @@ def test_fills_are_counted_once_whatever_the_connection_does(
         exchange,
         {
             "10:33": [buy("seven", RB, 7, price=3001, **LIMIT), buy("done", M, 2)],
-            "10:34": lambda _: fault(exchange),
+            "10:34": lambda _: [fault(exchange) for fault in faults],
         },
     )
     assert [size for size, _ in result.fills("seven")] == [3, 3, 1]
@@ -274,9 +271,7 @@ def test_order_lost_with_the_line_ends_and_is_not_sent_again(tmp_path: Path) -> 
 
 def test_positions_after_a_reconnect_are_those_of_now(tmp_path: Path) -> None:
     """While the line was down an order filled, and another program bought."""
-    exchange = market(
-        tmp_path, {RB: Prices(3000, {"10:34:40": 2990}), M: Prices(3000)}, HOUR
-    )
+    exchange = market(tmp_path, {RB: Prices(3000, {"10:34:40": 2990}), M: Prices(3000)}, HOUR)
     result = play(
         exchange,
         {
@@ -361,6 +356,38 @@ def test_cancel_reaches_every_leg(tmp_path: Path) -> None:
     assert (held.closable_today, held.closable_history) == (3, 2)
 
 
+def test_cancel_and_close_in_one_bar_closes(tmp_path: Path) -> None:
+    """The order that was withdrawn held the lots still: the close opened the other side instead."""
+    al = "SHFE.al2511"
+    paths = {RB: Prices(3000), M: Prices(3000), CU: Prices(80000), al: Prices(20000)}
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:38")),
+        {
+            "10:33": [buy(f"in {symbol}", symbol, 2) for symbol in paths],
+            "10:34": [
+                *(sell(f"rest {s}", s, 2, price=p.price * 1.02, **LIMIT) for s, p in paths.items()),
+            ],
+            "10:35": [
+                cancel(f"rest {RB}"),
+                order("close", "close", RB),
+                cancel(f"rest {M}"),
+                sell("turn", M, 3),
+                cancel(f"rest {CU}"),
+                lambda s: s.orders.update(verb=s.broker.sell_close(CU, 2)),
+            ],
+            "10:36": [
+                lambda s: s.broker.cancel_all(),
+                lambda s: s.orders.update(flat=s.broker.flatten()[0]),
+            ],
+        },
+    )
+    assert result.legs("close") == [("SELL", "CLOSETODAY", 2)]
+    assert result.legs("turn") == [("SELL", "CLOSE", 2), ("SELL", "OPEN", 1)]
+    assert result.legs("verb") == [("SELL", "CLOSETODAY", 2)]
+    assert result.held(M) == (0, 0, 1, 0)
+    assert [s for s in paths if result.held(s) != (0, 0, 0, 0)] == [M]
+
+
 # ---- closing 5 of 3 today + 10 yesterday sends 3 + 5
 
 
@@ -395,6 +422,28 @@ def test_going_from_minus_two_to_plus_one_opens_one(tmp_path: Path, symbol: str)
     close = "CLOSETODAY" if symbol == RB else "CLOSE"
     assert result.legs("turn") == [("BUY", close, 2), ("BUY", "OPEN", 1)]
     assert result.held(symbol) == (1, 0, 0, 0)
+
+
+# ---- opening the new contract of a roll before the old one is closed
+
+
+def test_roll_opens_the_new_contract_when_the_old_one_is_closed(tmp_path: Path) -> None:
+    """Three lots a tick in the old book: nothing is opened before the seventh lot is closed."""
+    evening = ("20:59", "21:05")
+    old = Prices(3000, lots=3, deep=3, spans=(("14:57", "15:00"), evening))
+    new = Prices(3050, spans=(("14:30", "15:00"), evening))  # busier on Tuesday
+    exchange = market(tmp_path, {RB: old, "SHFE.rb2605": new})
+    result = play(
+        exchange, {"16 14:58": buy("in", "KQ.m@SHFE.rb", 7)}, ["KQ.m@SHFE.rb"], roll="auto"
+    )
+    sent = [(s.symbol, s.offset, s.volume) for s in result.wire.sent if s.at >= "20:59"]
+    closing = [volume for symbol, offset, volume in sent if (symbol, offset) == (RB, "CLOSE")]
+    assert closing == [7, 4, 1]  # what the book lacks is sent again with the next tick
+    assert sent[len(closing) :] == [("SHFE.rb2605", "OPEN", 7)]
+    trades = [(t.symbol, t.volume) for t in result.trades if t.offset.value != "OPEN"]
+    assert trades == [(RB, 3), (RB, 3), (RB, 1)]
+    assert result.held("SHFE.rb2605") == (7, 0, 0, 0)
+    assert result.held(RB) == (0, 0, 0, 0)
 
 
 # ---- a process in UTC reading local time
@@ -575,7 +624,9 @@ def test_orders_are_not_sent_twice_after_a_restart(tmp_path: Path) -> None:
     assert (half.getstatusname(), half.executed.size) == (C, 7)
     assert (rests.getstatusname(), rests.executed.size) == (C, 1)
     assert far.getstatusname() == "Canceled"
-    assert not [n for n in result.news if n.clone.info.get("restored") and n.clone.data.symbol == CU]
+    assert not [
+        n for n in result.news if n.clone.info.get("restored") and n.clone.data.symbol == CU
+    ]
     assert result.held(RB) == (7, 0, 0, 0)
     with Journal(journal) as book:
         trades = book.trades()
@@ -634,6 +685,35 @@ def test_stops_oco_pairs_and_brackets_live_through_a_restart(tmp_path: Path) -> 
     }
     assert {sent.at for sent in result.wire.sent[sent_before:]} == {"10:38:20"}
     assert [result.broker.get_account_position(s).net for s in paths] == [0, 1, -1, 0]
+
+
+def test_day_that_ended_while_nobody_looked_is_made_up_for(tmp_path: Path) -> None:
+    """A day order is over, what stands longer stands again, yesterday's lots close as such."""
+    spans = ("14:56", "15:00"), ("20:59", "21:08")
+    exchange = market(tmp_path, {RB: Prices(3000), M: Prices(3000), CU: Prices(80000)}, *spans)
+    journal = tmp_path / "orders.sqlite"
+    with exchange:
+        first = play(
+            exchange,
+            {
+                "14:57": [
+                    buy("in", RB, 2),
+                    buy("day", M, price=2950, valid=bt.Order.DAY, **LIMIT),
+                    buy("longer", M, price=2940, **LIMIT),
+                    sell("stop", CU, price=79000, valid=moment("21:02"), **STOP),
+                ],
+                "14:58": sell("close", RB, 2, price=3050, **LIMIT),
+                "14:59": leave,
+            },
+            journal=journal,
+        )
+        sent_before = len(first.wire.sent)
+        play(exchange, {"21:02": leave}, wire=first.wire)  # another program looks on
+        result = play(exchange, {}, wire=first.wire, journal=journal)
+    ends = {price: restored(result, price).getstatusname() for price in (2950, 2940, 79000, 3050)}
+    assert ends == {2950: "Expired", 2940: A, 79000: "Expired", 3050: A}
+    again = [(leg.symbol, leg.offset, leg.price) for leg in result.wire.sent[sent_before:]]
+    assert sorted(again) == [(M, "OPEN", 2940), (RB, "CLOSE", 3050)]
 
 
 def test_stop_whose_price_was_passed_while_nobody_looked_goes_off_at_the_start(

@@ -8,7 +8,7 @@ cu2512 had the most lots on Tuesday.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore, main_con
 from tianqin_backtrader.desk import OrderDesk
 from tianqin_backtrader.errors import WrongSetting
 from tianqin_backtrader.floor import Floor
+from tianqin_backtrader.journal import JournalWriter
 from tianqin_backtrader.model import Offset
 from tianqin_backtrader.queries import underlying_of
 from tianqin_backtrader.rolling import Rolling
+from tianqin_backtrader.rolls import roll_of
 
 MAIN, OLD, NEW = "KQ.m@SHFE.cu", "SHFE.cu2511", "SHFE.cu2512"
 NAME = f"{MAIN} {OLD}>{NEW}"
@@ -383,7 +385,7 @@ def test_without_lots_the_orders_move_by_the_last_prices(tmp_path: Path) -> None
         strategy.orders["bid"] = strategy.buy(size=2, **limit)
 
     seen = play(exchange, {"14:57": bid, "21:02": note("moved", alive)})
-    assert seen.notes["moved"]["bid"] == (NEW, 86_820.0, "")
+    assert seen.notes["moved"]["bid"][:2] == (NEW, 86_820.0)
     assert seen.notices["ROLLED"] == {
         "before": OLD,
         "after": NEW,
@@ -404,12 +406,35 @@ def test_feeds_of_one_main_contract_roll_once(tmp_path: Path) -> None:
         data = store.getdata(MAIN, history=0)
         cerebro.adddata(data)
         cerebro.resampledata(data, timeframe=bt.TimeFrame.Minutes, compression=2)
-        store.roll(data, "auto")
-        cerebro.addstrategy(Roller, seen=seen, plan={"14:57": buy})
+        plan = {"14:58": [buy, lambda strategy: store.roll(strategy.data1, "auto")]}
+        cerebro.addstrategy(Roller, seen=seen, plan=plan)
         cerebro.run()
     assert tape.orders == [f"BUY OPEN 3 {OLD}", f"SELL CLOSE 3 {OLD}", f"BUY OPEN 3 {NEW}"]
     assert seen.story.count("CONTRACT_CHANGED") == 2  # each feed says so
     assert seen.story.count("ROLLED") == 1
+
+
+def test_orders_that_tqsdk_executes_as_targets_move_too(tmp_path: Path) -> None:
+    exchange = market(tmp_path, Prices(87_000), Prices(87_120, {"2025-09-16 21:03": 86_630}))
+    tape = Tape(exchange)
+
+    def protect_target(strategy: Roller) -> None:
+        strategy.orders["stop"] = strategy.sell(size=3, exectype=bt.Order.Stop, price=86_500)
+
+    def set_target(strategy: Roller) -> None:
+        strategy.orders["too early"] = strategy.broker.set_target(strategy.data, 5)
+
+    plan = {"14:56": buy, "14:58": protect_target, "CONTRACT_CHANGED": set_target}
+    seen = play(exchange, plan, execution="target")
+    assert [trade.split(" @ ")[0] for trade in tape.trades] == [
+        f"BUY OPEN 3 {OLD}",
+        f"SELL CLOSE 3 {OLD}",
+        f"BUY OPEN 3 {NEW}",
+        f"SELL CLOSETODAY 3 {NEW}",
+    ]
+    assert NAME in seen.orders["too early"].info.reason
+    assert seen.orders["stop"].status == bt.Order.Completed
+    assert held(seen) == {}
 
 
 # ---- what the exchange refuses
@@ -613,25 +638,36 @@ def answer_late(patched: pytest.MonkeyPatch, exchange: LocalExchange, at: str) -
     patched.setattr(pump, "POLL_NS", 0)  # a market in lock-step is over in a moment
 
 
-def test_orders_that_are_being_withdrawn_for_a_roll_are_kept_over_a_restart(
-    tmp_path: Path,
+def as_it_is_withdrawn(patched: pytest.MonkeyPatch) -> None:
+    """Before the exchange's answer to the cancel of a resting order."""
+    cancel = Floor.cancel
+
+    def die(self: Floor, order_id: str) -> None:
+        cancel(self, order_id)
+        raise Died
+
+    patched.setattr(Floor, "cancel", die)
+
+
+def when_it_is_withdrawn(patched: pytest.MonkeyPatch) -> None:
+    before_the_record(patched, Offset.CLOSE)
+
+
+@pytest.mark.parametrize("dies", [as_it_is_withdrawn, when_it_is_withdrawn])
+def test_orders_withdrawn_for_a_roll_are_kept_over_a_restart(
+    tmp_path: Path, dies: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
-    """The program ended between the cancel of a resting target and the exchange's answer."""
+    """A target rests at the exchange as the main contract changes in the middle of a session."""
     journal = tmp_path / "orders.sqlite"
     with market(tmp_path, Prices(87_000), Prices(87_120)) as exchange:
         tape = Tape(exchange)
         with pytest.MonkeyPatch.context() as patched:
-            cancel = Floor.cancel
-
-            def die(self: Floor, order_id: str) -> None:
-                cancel(self, order_id)
-                raise Died
-
-            patched.setattr(Floor, "cancel", die)
+            dies(patched)
             answer_late(patched, exchange, "21:01")
             with pytest.raises(Died):
                 play(exchange, LONG, journal=journal)
-        assert set(Journal(journal).orders().phase) >= {"leaving", "held"}
+        phases = set(Journal(journal).orders().phase)
+        assert phases == {"done", "held", "leaving" if dies is as_it_is_withdrawn else "parked"}
         seen = play(exchange, {"21:04": note("moved", restored)}, journal=journal)
     assert tape.cancels == 1
     assert seen.notes["moved"] == {("Stop", NEW, 86_640.0), ("Limit", NEW, 87_640.0)}
@@ -665,7 +701,22 @@ def test_a_change_of_the_meantime_is_seen_at_the_next_start(tmp_path: Path, mode
     assert held(seen) == {NEW: 3}
     assert seen.notices["ROLLED"]["closed"] == 3
     assert seen.notes["moved"] == {("Stop", NEW, 86_640.0), ("Limit", NEW, 87_640.0)}
-    assert "trade closed" in seen.story  # the lots of before are shown as an opened trade
+    assert f"opening of {OLD} Completed" in seen.story  # the lots of before, as they are held
+    assert next(trade for trade in seen.trades if trade.isclosed).pnl == pytest.approx(-20 * 15)
+
+
+def test_contracts_of_long_ago_do_not_hinder_a_start(tmp_path: Path) -> None:
+    """A roll that nobody finished, and a contract that was followed then: delisted both."""
+    journal = tmp_path / "orders.sqlite"
+    gone = roll_of(MAIN, "SHFE.cu2401", "SHFE.cu2402", 3, 0)
+    with JournalWriter(journal) as writer:
+        writer.put_roll(gone)
+        writer.put_roll(replace(gone, name=MAIN, phase="following"))
+    exchange = market(tmp_path, Prices(87_000), Prices(87_120))
+    seen = play(exchange, {"14:56": buy}, journal=journal)
+    assert seen.notices["ROLL_FAILED"]["before"] == "SHFE.cu2401"
+    assert seen.notices["ROLLED"]["before"] == OLD
+    assert held(seen) == {NEW: 3}
 
 
 # ---- the made-up market

@@ -208,35 +208,39 @@ EVENTS: dict[str, Callable[[World], object]] = {
     "all fills": lambda w: w.fill(10),
     "it is refused": lambda w: w.end(lost=False),
     "it is lost": lambda w: w.end(lost=True),
-    "time passes": lambda w: setattr(w, "now_ns", w.now_ns + 4),
-    "the old contract is quiet": lambda w: setattr(w, "is_quiet", True),
+    "the market opens": lambda w: setattr(w, "now_ns", w.opens_ns),
+    "the old contract is not quiet": lambda w: setattr(w, "is_quiet", False),
+    "it is quiet": lambda w: setattr(w, "is_quiet", True),
     "the account is halted": lambda w: setattr(w, "may_open", False),
     "the account goes on": lambda w: setattr(w, "may_open", True),
 }
-LOOKING = ["look", "look", *EVENTS]
+ENDINGS = ("one lot fills", "all fills", "it is refused", "it is lost")
 
 
-@given(st.integers(-4, 4), st.lists(st.sampled_from(LOOKING), max_size=40))
-@settings(max_examples=400, deadline=None)
+@given(
+    lots=st.integers(-4, 4),
+    events=st.lists(st.sampled_from(["look", "look", *EVENTS]), max_size=25),
+    endings=st.lists(st.sampled_from(ENDINGS), max_size=15),
+)
+@settings(max_examples=500, deadline=None)
 def test_never_more_opened_than_closed_and_one_order_at_a_time(
-    lots: int, events: list[str]
+    lots: int, events: list[str], endings: list[str]
 ) -> None:
     world = World(lots, roll_of(MAIN, OLD, NEW, lots, 0))
     for event in events:
         EVENTS[event](world)
         check(world, abs(lots))
     world.is_quiet = world.may_open = True
-    for _ in range(12):  # nothing hinders any more
+    for ending in [*endings, *["all fills"] * 4]:  # looked at all the time, as a program does
         world.now_ns += 10
         world.look()
+        EVENTS[ending](world)
         check(world, abs(lots))
-        world.fill(10)
+        world.look()
         check(world, abs(lots))
     assert world.record.phase in ENDS
-    assert (world.record.closed, world.record.opened) == (
-        world.total(Act.CLOSE),
-        world.total(Act.OPEN),
-    )
+    assert world.record.closed == world.total(Act.CLOSE)
+    assert world.record.opened == world.total(Act.OPEN)
     assert (world.record.phase == "done") == (world.record.opened == abs(lots))
     assert step(world.record, sight(world.record)).act is Act.WAIT  # an end is an end
 

@@ -8,6 +8,7 @@ of it. Pure: what it needs of session and journal are the protocols of `working`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import InvalidOrder
@@ -19,7 +20,18 @@ from .stops import changed_trigger, trigger_of
 from .tickets import Kind, Ticket, amended
 from .triggers import Effect
 from .values import AccountPosition, OrderPicture, Trade
-from .working import Diary, Exchange, Moved, Phase, Rules, Then, Triggered, Work, trade_record
+from .working import (
+    Diary,
+    Exchange,
+    Modified,
+    Moved,
+    Phase,
+    Rules,
+    Then,
+    Triggered,
+    Work,
+    trade_record,
+)
 
 __all__ = ["Blotter", "Told"]
 
@@ -92,7 +104,16 @@ class Blotter:
         ticket = amended(work.then_ticket or work.ticket, self.ledger.filled(key), **changes)
         if ticket.is_stop:
             changed_trigger(work, ticket, self._exchange)
-        self.progress.change(work, ticket)
+        if work.then is None and replace(ticket, expires_ns=work.ticket.expires_ns) == work.ticket:
+            self._stand_until(work, ticket)
+        else:
+            self.progress.change(work, ticket)
+
+    def _stand_until(self, work: Work, ticket: Ticket) -> None:
+        """No exchange knows until when an order stands: it keeps its place in the queue."""
+        work.ticket = ticket
+        self.progress.note(work)
+        self.progress.tell(Modified(work.key, ticket))
 
     def adopt(self, ticket: Ticket, picture: OrderPicture, trades: Iterable[Trade]) -> None:
         """Follow an order that another program wrote; `trades`: what it has traded so far."""
@@ -150,7 +171,8 @@ class Blotter:
 
     def _expire(self, work: Work) -> bool:
         """Withdraw an order whose time is over; whether that is so."""
-        if not 0 < work.ticket.expires_ns <= self._exchange.now_ns:
+        ticket = work.then_ticket or work.ticket
+        if not 0 < ticket.expires_ns <= self._exchange.now_ns:
             return False
         if work.phase is not Phase.DONE and work.then not in (Then.EXPIRE, Then.CANCEL):
             self.progress.cancel(work, "its time is over", Then.EXPIRE)

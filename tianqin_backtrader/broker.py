@@ -161,7 +161,8 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
 
         While a main contract's lots are rolled: those of the old and of the new contract.
         """
-        contracts = [data.contract] if self._last else self.rolling.contracts(data)
+        rolling = None if self._last else self._open_rolling
+        contracts = [data.contract] if rolling is None else rolling.contracts(data)
         return joined(map(self.get_account_position, contracts))
 
     def get_account_position(self, symbol: str) -> AccountPosition:

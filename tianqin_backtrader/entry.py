@@ -122,8 +122,9 @@ class OrderEntry:
 
     def set_target(self, data: TqData, lots: int, owner: Any = None) -> bt.Order | None:
         """Replace what is under way of the contract by a net target; None if it is held already."""
-        for order in self._desk.alive_of(data.contract):
-            self._desk.cancel(order)
+        if not self.busy(data, data.contract):
+            for order in self._desk.alive_of(data.contract):
+                self._desk.cancel(order)
         change = lots - self._store.floor.position(data.contract).net
         if not change and not self._desk.alive_of(data.contract):
             return None
@@ -271,7 +272,7 @@ def _order(
     kind: type[bt.Order], owner: Any, data: TqData, ticket: Ticket, options: dict[str, Any]
 ) -> bt.Order:
     """A Backtrader order; options that are none of its parameters become its `info`."""
-    known = known_options(kind, options)
+    known = known_options(options)
     asked = options.get("valid") is not None  # every order ends with its contract at the latest
     valid = days_of(ticket.expires_ns) if asked and ticket.expires_ns else None
     order = kind(owner=owner, data=data, size=ticket.volume, **known | {"valid": valid})

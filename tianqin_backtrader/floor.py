@@ -16,6 +16,12 @@ from .values import AccountPosition, Direction, Instrument, Offset
 
 __all__ = ["Floor"]
 
+# What may change of a contract while a session lasts, in TqSdk's words.
+CHANGING = (
+    "upper_limit", "lower_limit", "pre_settlement", "margin", "commission", "expired",
+    "expire_datetime", "underlying_symbol", "max_limit_order_volume", "max_market_order_volume",
+)  # fmt: skip
+
 
 class Floor:
     """Sends and reads for orders; `sessions` and `fees` answer by contract."""
@@ -29,6 +35,7 @@ class Floor:
     ) -> None:
         self._connection, self._clock = connection, clock
         self.sessions, self.fees = sessions, fees
+        self._terms: dict[str, tuple[list[Any], Instrument]] = {}  # beside what may change of them
 
     def send(
         self,
@@ -56,10 +63,19 @@ class Floor:
 
     def terms(self, symbol: str) -> Instrument:
         """The contract's terms. Raises `InvalidOrder` when it cannot be traded, or not any more."""
-        terms = self._connection.listing.terms(symbol)
+        terms = self._terms_of(symbol)
         has_ended = 0 < terms.expire_ns <= self.now_ns
         check_tradable(replace(terms, expired=True) if has_ended else terms)
         return terms
+
+    def _terms_of(self, symbol: str) -> Instrument:
+        """Read anew only when they have changed: an order asks several times on its way."""
+        quote = self._connection.listing.quote(symbol)
+        changing = [quote.get(name) for name in CHANGING]
+        known = self._terms.get(symbol)
+        if known is None or known[0] != changing:
+            known = self._terms[symbol] = changing, self._connection.listing.terms(symbol)
+        return known[1]
 
     def knows(self, symbol: str) -> bool:
         """Whether the contract's terms and quote are at hand."""

@@ -59,6 +59,7 @@ class LegFollower:
         """Cancel every exchange order that may still trade."""
         work.withdrawn_ns = self._exchange.now_ns
         for leg in work.alive:
+            self._sender.leave(work, leg)
             if leg.told.final is None:
                 self._exchange.cancel(leg.order_id)
 
@@ -120,7 +121,7 @@ class LegFollower:
             return Phase.DUE  # lots are left, or it protects a position
         if work.ticket.advanced is not None:
             return Phase.DONE
-        if any(self._ended_with_day(leg) for leg in short):
+        if any(self.ended_with_day(leg) for leg in short):
             return self._after_day(work, work.ticket, short)
         if all(leg.advanced == "FAK" for leg in short):
             work.tries += 1
@@ -137,7 +138,8 @@ class LegFollower:
         work.not_before_ns = ends_ns
         return Phase.DUE
 
-    def _ended_with_day(self, leg: LegWork) -> bool:
+    def ended_with_day(self, leg: LegWork) -> bool:
+        """Whether the exchange let go of a leg because its trading day was over."""
         said = any(text in leg.told.reason for text in DAY_ENDED)
         rests = leg.advanced is None and isinstance(leg.price, float)  # others end by themselves
         return said or (rests and leg.day_ends_ns <= self._exchange.now_ns)

@@ -25,6 +25,7 @@ class Reserved:
     offset: Offset
     left: Callable[[], int]
     taken: bool = False  # the exchange has the order, so the account shows its lots as frozen
+    leaving: bool = False  # it is being withdrawn: its lots will be free
 
 
 class Lots:
@@ -100,6 +101,17 @@ class Lots:
         if reserved is not None:
             reserved.taken = True
 
+    def leave(self, symbol: str, order_id: str) -> None:
+        """The order is being withdrawn."""
+        reserved = self._reserved.get(symbol, {}).get(order_id)
+        if reserved is not None:
+            reserved.leaving = True
+
+    def are_freed(self, symbol: str, direction: Direction) -> bool:
+        """Whether lots that a `direction` order would close are about to be free."""
+        reserved = self._reserved.get(symbol, {}).values()
+        return any(each.leaving and each.direction is direction for each in reserved)
+
     def release(self, symbol: str, order_id: str) -> None:
         """The order trades no more."""
         self._reserved.get(symbol, {}).pop(order_id, None)
@@ -123,13 +135,16 @@ class Lots:
         )
 
     def position(self, symbol: str) -> AccountPosition:
-        """What the account holds, with all lots frozen that closing orders will take."""
+        """What the account holds, with all lots frozen that closing orders will take.
+
+        Those of orders that are being withdrawn count as free: who closes them waits for that.
+        """
         held = self._position(symbol)
         if symbol not in self._trusted:
             held = replace(held, long=_thawed(held.long), short=_thawed(held.short))
         for each in self._reserved.get(symbol, {}).values():
-            if symbol in self._trusted and each.taken:
-                continue  # the account's own figure holds it
+            if each.leaving or (symbol in self._trusted and each.taken):
+                continue  # will be free; or the account's own figure holds it
             if each.direction is Direction.SELL:
                 held = replace(held, long=_freeze(held.long, each, symbol))
             else:

@@ -19,6 +19,7 @@ from .validity import expiry_ns
 __all__ = ["Asked", "known_options", "read_ticket", "whole_lots"]
 
 NAN = float("nan")
+PARAMETERS = frozenset(bt.Order.params._getkeys())  # of every Backtrader order
 WORDS = ("advanced", "price_type", "policy")  # our own keywords of `buy` and `sell`
 
 
@@ -79,12 +80,11 @@ def read_ticket(
     return ticket
 
 
-def known_options(kind: type[bt.Order], options: Mapping[str, Any]) -> dict[str, Any]:
+def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `options` that are parameters of a Backtrader order."""
-    fields = set(kind.params._getkeys())
     names = {"plimit": "pricelimit"}
     renamed = {names.get(name, name): value for name, value in options.items()}
-    return {name: value for name, value in renamed.items() if name in fields}
+    return {name: value for name, value in renamed.items() if name in PARAMETERS}
 
 
 def _check(instrument: Instrument, ticket: Ticket) -> None:

@@ -7,12 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from .errors import OrderError
-from .families import Families
-from .journal_records import StopRecord
-from .legs import LegFollower
-from .lots import Lots
-from .orders import Done, Event, Filled, OrderLedger
-from .sending import CLOSED, Sender
+from .orders import Done, Event, Filled
+from .register import Register
+from .sending import CLOSED
 from .states import Signal
 from .stops import changed_trigger, released_trigger, trigger_of, waits_for
 from .tickets import Kind, Ticket
@@ -49,7 +46,7 @@ class Targets(Protocol):
         """Withdraw; the end is said when no exchange order lives."""
 
 
-class Progress:
+class Progress(Register):
     """Moves orders from phase to phase; each step is in the journal before the next.
 
     `tell` hears each change once, in order.
@@ -58,17 +55,8 @@ class Progress:
     def __init__(
         self, exchange: Exchange, diary: Diary, tell: Callable[[Told], None], rules: Rules
     ) -> None:
-        self._exchange, self._diary, self._rules = exchange, diary, rules
+        super().__init__(exchange, diary, rules)
         self.tell = tell
-        self.ledger = OrderLedger()
-        self.lots = Lots(exchange.position)
-        self.works: dict[str, Work] = {}
-        self.living: dict[str, Work] = {}
-        self.watched: dict[str, list[Work]] = {}  # living ones by contract
-        self.families = Families(self.works, self.ledger.filled)
-        self.sender = Sender(exchange, diary, self.ledger, self.lots, rules)
-        stands = self.families.stands
-        self.legs = LegFollower(self.sender, self.ledger, exchange, diary, rules, stands)
         self.targets: Targets | None = None
 
     # ---- taken
@@ -83,14 +71,6 @@ class Progress:
         elif ticket.is_stop or ticket.kind is Kind.CLOSE:
             work.phase = Phase.HELD
         return work
-
-    def follow(self, work: Work) -> None:
-        """Follow an order from now on."""
-        self.ledger.open(work.key, work.ticket.volume)
-        self.lots.follow(work.symbol)
-        self.works[work.key] = self.living[work.key] = work
-        self.families.add(work)
-        self.watched.setdefault(work.symbol, []).append(work)
 
     def begin(self, work: Work) -> None:
         """Set a new order going."""
@@ -132,6 +112,10 @@ class Progress:
         if hindrance:
             self._park(work, hindrance)
             return
+        volume = self.fit(work, self.sender.protected(work))
+        if volume < 1:
+            self.cancel(work, "the lots that it protects are gone")
+            return
         try:
             self._send(work, volume)
         except OrderError as error:
@@ -139,9 +123,9 @@ class Progress:
             return
         self.follow_up(work)
 
-    def fit(self, work: Work) -> int:
-        """Take away what others of its family have closed; returns the lots that are left."""
-        room, filled = self.families.room(work), self.ledger.filled(work.key)
+    def fit(self, work: Work, most: int = MOST) -> int:
+        """Take away what others of its family have closed; returns the lots left, `most` at most."""
+        room, filled = min(self.families.room(work), most), self.ledger.filled(work.key)
         if 0 < room < work.ticket.volume - filled:
             work.ticket = replace(work.ticket, volume=filled + room)
             self.ledger.resize(work.key, work.ticket.volume)
@@ -215,7 +199,7 @@ class Progress:
             work.trigger = changed_trigger(work, ticket, self._exchange)
         filled = self.ledger.filled(work.key)
         ticket = replace(ticket, volume=max(ticket.volume, filled))  # what traded meanwhile counts
-        work.ticket, work.then, work.why, work.round = ticket, None, "", len(work.legs)
+        work.ticket, work.then, work.why = ticket, None, ""
         self.ledger.resize(work.key, ticket.volume)
         if not waits:
             work.phase = Phase.PARKED if work.paused else Phase.DUE
@@ -290,11 +274,6 @@ class Progress:
             if child.phase is Phase.WAITING:
                 self.release(child, self.ledger.filled(work.key))
 
-    def forget(self, work: Work) -> None:
-        """It has ended: only late news are still taken."""
-        self.watched[work.symbol].remove(work)
-        del self.living[work.key]
-
     def release(self, child: Work, filled: int) -> None:
         """The child's parent has ended, having traded `filled` lots."""
         if not filled:
@@ -320,26 +299,3 @@ class Progress:
     def _show(self, work: Work) -> None:
         if work.trigger is not None:
             self.tell(Moved(work.key, work.trigger.price, work.trigger.limit))
-
-    # ---- written down
-
-    def move(self, work: Work, phase: Phase) -> None:
-        work.phase = Phase.PARKED if work.paused and phase is Phase.DUE else phase
-        self.note(work)
-
-    def note(self, work: Work) -> None:
-        """Write down where an order stands; all of its end at once."""
-        state = self.ledger.state(work.key)
-        with self._diary.together():
-            if state.is_terminal:
-                work.phase = Phase.DONE
-                self.legs.note_ends(work)
-                self.note_stop(work, "ended")
-            self._diary.put_order(work.record(state, self._exchange.now_ns))
-
-    def note_stop(self, work: Work, state: str) -> None:
-        """Write down where a stop stands: held, hit or ended."""
-        if work.trigger is not None:
-            price, limit = work.trigger.price, work.trigger.limit
-            record = StopRecord(work.key, price, limit, state, self._exchange.now_ns)
-            self._diary.put_stop(record)

@@ -177,6 +177,7 @@ class Pump:
             self._take_ticks()
         self._close()
         told = self.trading is not None and self.trading.settle()
+        self._send()
         self._poll()
         self._leaving_ns = None
         if self._connection.ended:
@@ -203,6 +204,12 @@ class Pump:
         absent = self._connection.trading.absent()
         if absent:
             self.trading.on_absent(absent)
+
+    def _send(self) -> None:
+        """Orders that the news set off leave before a strategy thinks about them."""
+        if self.has_unsent:
+            self._connection.trading.has_unsent = False
+            self._connection.run_tasks()
 
     def _close(self) -> None:
         horizon_ns = self._closing.look(self._next_end_ns)

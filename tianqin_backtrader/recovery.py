@@ -27,6 +27,7 @@ from .working import Exchange, LegWork, Phase, Then, Work
 
 __all__ = ["Past", "catch_up", "differences", "restore", "trade_of"]
 
+QUEUED = (Phase.DUE, Phase.PARKED)
 NEVER_SENT = "the program ended before it was sent"
 NOT_KNOWN = "its day is over and it may have traded: the account does not hold what is expected"
 
@@ -74,7 +75,8 @@ def catch_up(
     """
     progress = blotter.progress
     stands = progress.families.stands
-    unsent = [w for w in blotter.alive if w.phase is Phase.DUE and not stands(w)]
+    due = [w for w in blotter.alive if w.phase is Phase.DUE and not w.not_before_ns]
+    unsent = [w for w in due if not stands(w)]
     sent = {leg.order_id for work in blotter.alive for leg in work.alive}
     news = _read(blotter, orders, trades)
     odd = _odd(before, held, news).keys()
@@ -195,8 +197,7 @@ def _work(
     progress.follow(work)
     for leg in past.legs(work.key):
         _add_leg(progress, exchange, work, leg)
-    # what waits to be sent has no plan under way: its exchange orders of before are over
-    work.round = len(work.legs) if work.phase in (Phase.DUE, Phase.PARKED) else _round(work)
+    work.round = _round(work)
     for trade in map(trade_of, past.trades(work.key)):
         blotter.is_new(trade)
         progress.ledger.on_trade(trade)
@@ -207,6 +208,8 @@ def _work(
     elif ticket.is_stop and stop is not None:
         work.trigger = trigger_of(ticket, exchange, last=stop.price)
         work.trigger.price, work.trigger.limit = stop.price, stop.limit
+    if work.phase in QUEUED and work.legs and progress.legs.ended_with_day(work.legs[-1]):
+        work.not_before_ns = work.legs[-1].day_ends_ns  # it stands for several days
     if work.phase is Phase.LEAVING:
         is_over = 0 < ticket.expires_ns <= record.at_ns
         work.then = Then.EXPIRE if is_over else Then.CANCEL

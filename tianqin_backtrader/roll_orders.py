@@ -125,6 +125,7 @@ def let_go(progress: Progress, work: Work, end: Fate, reason: str) -> None:
     if waits and work.trigger is not None:
         progress.tell(Moved(work.key, work.trigger.price, work.trigger.limit))
     if work.phase is Phase.PARKED:
+        work.phase = Phase.DUE  # it says itself what hinders it, if anything does
         progress.attempt(work)
 
 

@@ -66,6 +66,7 @@ class Rolling:
         self._view = RollView(store.floor, store.journal, desk.blotter)
         self._rolls: dict[str, RollRecord] = {}  # under way, by main contract
         self._follows: dict[str, str] = {}  # contracts as the journal has them, by main contract
+        self._told: dict[str, str] = {}  # those that a feed was last told of in this run
 
     # ---- what was there before
 
@@ -73,10 +74,10 @@ class Rolling:
         """Before orders are restored: ask for the contracts that they are of."""
         journal, mains = self._store.journal, self._mains()
         for record in journal.rolls():
-            if record.main in mains and record.phase == Stage.FOLLOWING.value:
-                self._follows[record.main] = record.new
-            elif record.main in mains:
+            if record.phase != Stage.FOLLOWING.value and record.main in mains:
                 self._rolls[record.main] = record
+            elif record.main in mains and record.main in self._modes:
+                self._follows[record.main] = record.new
         tickets = [Ticket.from_text(order.ticket) for order in journal.open_orders()]
         wanted = [ticket.symbol for ticket in tickets if ticket.feed in mains]
         wanted += [symbol for roll in self._rolls.values() for symbol in (roll.old, roll.new)]
@@ -99,10 +100,9 @@ class Rolling:
 
     def former(self) -> dict[str, TqData]:
         """The contracts whose lots the feeds of main contracts held when the last run ended."""
-        held = {main: now for main, now in self._follows.items() if main in self._modes}
-        held |= {main: roll.old for main, roll in self._rolls.items()}
         mains = self._mains()
-        return {old: mains[main] for main, old in held.items()}
+        held = self._follows | {main: roll.old for main, roll in self._rolls.items()}
+        return {old: mains[main] for main, old in held.items() if self._knows(old)}
 
     def begin(self) -> None:
         """All stands as it was: unfinished rolls go on, changes of the meantime are seen."""
@@ -115,6 +115,7 @@ class Rolling:
                     self._name(self._desk.order_of(work), roll, work.symbol)
         for roll in list(self._rolls.values()):
             logger.info("%s goes on: %s", roll.name, roll.phase)
+            self._desk.leave(roll.old)
             self._drive(roll)
         self._look_at_all()
 
@@ -125,6 +126,7 @@ class Rolling:
         self._desk.leave(before)
         for order in self._desk.alive_of(before):
             order.addinfo(contract=before)
+        self._told[data.symbol] = data.contract
         self._look(data)
 
     def settle(self) -> None:
@@ -158,8 +160,8 @@ class Rolling:
 
     def _look(self, data: TqData) -> None:
         """Roll, or say that it is due, when the feed does not follow what it did."""
-        main, now, mode = data.symbol, data.contract, self._modes.get(data.symbol)
-        before = self._follows.get(main)
+        main, mode = data.symbol, self._modes.get(data.symbol)
+        before, now = self._follows.get(main), self._told.get(main, data.contract)
         if mode is None or main in self._rolls or now == before:
             return
         if before is not None and not self._knows(before):

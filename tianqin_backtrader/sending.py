@@ -16,7 +16,9 @@ __all__ = ["CLOSED", "DOWN", "Sender"]
 
 CLOSED = "the market is closed: it is sent when it opens"
 DOWN = "the trading connection is lost: it is sent when it stands again"
+LEAVING = "orders that hold the lots are being withdrawn"
 UNSETTLED = "the account does not show all trades yet"
+MOST = 2**31 - 1  # CTP counts lots in 32 bits
 PATIENCE_NS = 3 * SECOND_NS  # how long the account's picture may disagree with what was told
 
 
@@ -36,9 +38,11 @@ class Sender:
         obstacle = self.obstacle(work)
         if obstacle:
             return obstacle
-        if work.ticket.offset is not Offset.OPEN and not self._agrees(work):
-            return UNSETTLED
-        return ""
+        if work.ticket.offset is Offset.OPEN:
+            return ""
+        if self._lots.are_freed(work.symbol, work.ticket.direction):
+            return LEAVING
+        return "" if self._agrees(work) else UNSETTLED
 
     def obstacle(self, work: Work) -> str:
         """Why nothing of the order can be sent now; empty when it can."""
@@ -74,6 +78,16 @@ class Sender:
         work.disagrees_ns = 0
         return True
 
+    def protected(self, work: Work) -> int:
+        """Lots that the child of a bracket can protect: those that the account holds still.
+
+        Whoever closed them by other means wants no position of the other side.
+        """
+        if not work.ticket.parent:
+            return MOST
+        held, is_sell = self._lots.position(work.symbol), work.ticket.direction is Direction.SELL
+        return held.long.total if is_sell else held.short.total
+
     # ---- plan
 
     def legs(self, work: Work, volume: int) -> tuple[Leg, ...]:
@@ -82,8 +96,9 @@ class Sender:
         most = terms.max_limit_order_volume
         if self._price(work)[0] is None:
             most = terms.max_market_order_volume
-        if ticket.exchange_limit is not None:
-            check_limits(terms, ticket.exchange_limit)
+        limit = self._limit(work)
+        if limit is not None:
+            check_limits(terms, limit)
         held = self._lots.position(work.symbol)
         fees = self._exchange.fees(work.symbol)
         plan = plan_legs
@@ -133,6 +148,10 @@ class Sender:
     def taken(self, work: Work, leg: LegWork) -> None:
         """The exchange has the leg."""
         self._lots.taken(work.symbol, leg.order_id)
+
+    def leave(self, work: Work, leg: LegWork) -> None:
+        """The leg is being withdrawn."""
+        self._lots.leave(work.symbol, leg.order_id)
 
     def release(self, work: Work, leg: LegWork) -> None:
         """The leg trades no more."""
@@ -196,15 +215,25 @@ class Sender:
             for leg in work.legs[work.round :] if with_order else due:
                 self._diary.put_leg(self.record(work, leg))
 
+    def _limit(self, work: Work) -> float | None:
+        """The limit price, CNY; a stop's ends at the day's limit, as no trade lies beyond it."""
+        ticket = work.ticket
+        price, terms = ticket.exchange_limit, self._exchange.terms(work.symbol)
+        if price is None or not ticket.is_stop:
+            return price
+        if ticket.direction is Direction.BUY:
+            return min(price, terms.upper_limit)  # which may be NaN: it stays as it is
+        return max(price, terms.lower_limit)
+
     def _price(self, work: Work) -> tuple[float | str | None, str | None]:
         """Price and condition of an exchange order of this moment.
 
         What stands for a market order takes what is there and follows the price with the rest.
         Raises `BadPrice`.
         """
-        ticket = work.ticket
-        if ticket.exchange_limit is not None:
-            return ticket.exchange_limit, ticket.advanced
+        ticket, limit = work.ticket, self._limit(work)
+        if limit is not None:
+            return limit, ticket.advanced
         if ticket.price_type:
             return ticket.price_type, ticket.advanced
         terms = self._exchange.terms(work.symbol)

@@ -1,4 +1,4 @@
-"""The watches of stop orders, made from their tickets, and what is said of orders held here. Pure."""
+"""The watches of stop orders, and what orders that are held here wait for. Pure."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Protocol
 
 from .errors import WrongSetting
@@ -262,9 +263,15 @@ class Work:
     def record(self, state: OrderState, at_ns: int) -> OrderRecord:
         """As the journal keeps it."""
         run, _, ref = self.key.rpartition(".")
-        text, reason = self.ticket.to_text(), self.reason or self.paused
+        text, reason = _text(self.ticket), self.reason or self.paused
         stands = text, self.phase.value, state.value, reason, at_ns
         return OrderRecord(self.key, run, int(ref), self.symbol, *stands)
+
+
+@lru_cache(maxsize=64)
+def _text(ticket: Ticket) -> str:
+    """An order is written down several times with one ticket."""
+    return ticket.to_text()
 
 
 def leg_record(work: Work, leg: LegWork, at_ns: int, picture: OrderPicture | None) -> LegRecord:
