@@ -9,7 +9,7 @@ from typing import Protocol
 from .errors import OrderError
 from .orders import Done, Event, Filled
 from .register import Register
-from .sending import CLOSED
+from .sending import CLOSED, MOST
 from .states import Signal
 from .stops import changed_trigger, released_trigger, trigger_of, waits_for
 from .tickets import Kind, Ticket
@@ -124,7 +124,7 @@ class Progress(Register):
         self.follow_up(work)
 
     def fit(self, work: Work, most: int = MOST) -> int:
-        """Take away what others of its family have closed; returns the lots left, `most` at most."""
+        """Take away what others of its family have closed; returns the lots that are left."""
         room, filled = min(self.families.room(work), most), self.ledger.filled(work.key)
         if 0 < room < work.ticket.volume - filled:
             work.ticket = replace(work.ticket, volume=filled + room)
