@@ -1725,7 +1725,8 @@ def test_packets_that_come_twice_or_piecemeal_change_nothing(
 
     result = SCENES[name](tmp_path, spoilt)
     assert ends(result) == ends(undisturbed)
-    assert [sent[1:] for sent in result.wire.sent] == [sent[1:] for sent in undisturbed.wire.sent]
+    for each in undisturbed.orders:
+        assert [leg[1:] for leg in result.sent(each)] == [leg[1:] for leg in undisturbed.sent(each)]
 
 
 @pytest.mark.parametrize("name", ["types", "brackets", "policies", "validity"])

@@ -79,7 +79,8 @@ class Families:
         """Lots that `work` may still trade."""
         ticket = work.ticket
         twins = [self._filled(key) for key in self._others(work) if self._is_twin(work, key)]
-        left = ticket.volume - self._filled(work.key) - sum(twins)
+        left = min(ticket.volume, (ticket.asked or ticket.volume) - sum(twins))
+        left -= self._filled(work.key)
         return min(left, self._unclosed(ticket.parent)) if ticket.parent else left
 
     def outdone_by(self, work: Work) -> list[Work]:

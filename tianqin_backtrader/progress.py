@@ -127,7 +127,8 @@ class Progress(Register):
         """Take away what others of its family have closed; returns the lots that are left."""
         room, filled = min(self.families.room(work), most), self.ledger.filled(work.key)
         if 0 < room < work.ticket.volume - filled:
-            work.ticket = replace(work.ticket, volume=filled + room)
+            asked = work.ticket.asked or work.ticket.volume
+            work.ticket = replace(work.ticket, volume=filled + room, asked=asked)
             self.ledger.resize(work.key, work.ticket.volume)
             self.note(work)
             self.tell(Modified(work.key, work.ticket))

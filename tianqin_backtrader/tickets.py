@@ -40,6 +40,8 @@ class Ticket:
     0 for never. oco: key of the group's first order. parent: key of the bracket's first order.
     feed: name of the feed that it was written on. execution: "direct", or "target" for TqSdk's
     TargetPosTask. target: the net lots to end with, whatever `volume` was when it was written.
+    asked: lots that were written, where `volume` is less because others of the order's family have
+    traded; else 0.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Ticket:
     tradeid: int = 0
     execution: str = "direct"
     target: int | None = None
+    asked: int = 0
 
     @property
     def is_stop(self) -> bool:
@@ -103,7 +106,8 @@ def amended(ticket: Ticket, filled: int, **changes: Any) -> Ticket:
     unknown = sorted(changes.keys() - known)
     if unknown:
         raise InvalidOrder(f"{unknown[0]} cannot be changed; expected {', '.join(sorted(known))}")
-    changed = replace(ticket, **changes)
+    asked = 0 if "volume" in changes else ticket.asked
+    changed = replace(ticket, asked=asked, **changes)
     if changed.volume <= filled:
         raise InvalidOrder(
             f"volume {changed.volume} of an order that has filled {filled} lots; "
