@@ -659,7 +659,7 @@ def test_orders_withdrawn_for_a_roll_are_kept_over_a_restart(
 ) -> None:
     """A target rests at the exchange as the main contract changes in the middle of a session."""
     journal = tmp_path / "orders.sqlite"
-    with market(tmp_path, Prices(87_000), Prices(87_120)) as exchange:
+    with market(tmp_path, Prices(87_000, lots=1), Prices(87_120)) as exchange:
         tape = Tape(exchange)
         with pytest.MonkeyPatch.context() as patched:
             dies(patched)
