@@ -59,6 +59,7 @@ class TradingNews:
         self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # TqSdk's live objects
         self._lost: set[str] = set()  # trading sockets
         self._absent: set[str] = set()
+        self._ended: set[str] = set()  # orders whose end was told
 
     @property
     def connection_is_lost(self) -> bool:
@@ -94,10 +95,21 @@ class TradingNews:
         for diff in diffs:
             if any(_is_reconnect(notice) for notice in diff.get("notify", {}).values()):
                 told = set()
-            if told is not None and "trade" in diff:
-                told.update(diff["trade"].get(account, {}).get("orders", ()))
+            orders = diff["trade"].get(account, {}).get("orders", {}) if "trade" in diff else {}
+            if told is not None:
+                told.update(orders)
+            self._drop_stale(orders)
         if told is not None:
             self._absent |= {key for key in self._alive() if key not in told}
+
+    def _drop_stale(self, orders: dict[str, Any]) -> None:
+        """Take out pictures of life that come after an order's end: TqSdk would believe them."""
+        for key, picture in list(orders.items()):
+            status = (picture or {}).get("status")
+            if status == "FINISHED":
+                self._ended.add(key)
+            elif status == "ALIVE" and key in self._ended:
+                del orders[key]
 
     def take_absent(self) -> set[str]:
         """Orders that should live and that the picture after a reconnect did not show."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,9 @@ class PacketFaults:
     """How the packets of one kind of socket are spoiled. All off by default.
 
     repeat: send each diff again in the next packet. split: one diff in a packet. reorder: shuffle
-    the diffs of a packet. delay_s: seconds of wall time before a packet leaves. stall: nothing
-    leaves while it is set; the socket stays open.
+    the diffs of a packet, each object's pictures in their order: no number tells which is the
+    newest, so a gateway that swapped them would leave everybody in the dark. delay_s: seconds of
+    wall time before a packet leaves. stall: nothing leaves while it is set; the socket stays open.
     """
 
     repeat: bool = False
@@ -32,7 +34,24 @@ class PacketFaults:
         sent = list(pending)
         rest: list[Fields] = []
         if self.reorder:
-            self._random.shuffle(sent)
+            sent = self._shuffled(sent)
         if self.split:
             sent, rest = sent[:1], sent[1:]
         return sent, rest
+
+    def _shuffled(self, diffs: list[Fields]) -> list[Fields]:
+        """Objects in any order, each with its own pictures as they were made."""
+        slots = [_objects(diff) for diff in diffs]
+        queues: dict[str, deque[Fields]] = defaultdict(deque)
+        for name, diff in zip(slots, diffs, strict=True):
+            queues[name].append(diff)
+        self._random.shuffle(slots)
+        return [queues[name].popleft() for name in slots]
+
+
+def _objects(diff: Fields) -> str:
+    """Names what a diff is about: an account's order, trade, positions or money; or the market."""
+    pictures: Fields = next(iter(diff.get("trade", {}).values()), {})
+    singly = ("orders", "trades")  # other pictures tell of several objects at once
+    named = [f"{kind} {sorted(each) if kind in singly else ''}" for kind, each in pictures.items()]
+    return " ".join(named) or str(next(iter(diff), ""))
