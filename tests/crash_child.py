@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +178,7 @@ ALL = (
         {1: ("Completed", 5)},
         early={1: ("Accepted", 0)},
     ),
-    Scenario(
-        "Limit, split", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, largest=2
-    ),
+    Scenario("Limit, split", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, largest=2),
     Scenario(
         "Turning over",
         FLAT,
@@ -287,7 +286,7 @@ SCENARIOS = {scenario.name: scenario for scenario in ALL}
 
 
 class Freezer:
-    """Stops the process dead when the marked point is passed; `subject`: an order's reference."""
+    """Stops the process dead when a marked point is passed; `subject`: an order's reference."""
 
     def __init__(self, subject: int) -> None:
         self._subject = str(subject)
@@ -302,21 +301,23 @@ class Freezer:
         return name.split(".")[1:2] == [self._subject]
 
     def before(self, owner: type, name: str, when: Callable[..., bool]) -> None:
-        inner = getattr(owner, name)
-
-        def wrapped(itself: Any, *args: Any, **options: Any) -> Any:
-            if when(itself, *args):
-                self.freeze()
-            return inner(itself, *args, **options)
-
-        setattr(owner, name, wrapped)
+        """Before a call of a method; `when` has the call's arguments, without `self`."""
+        self._around(owner, name, when, lambda *_: False)
 
     def after(self, owner: type, name: str, when: Callable[..., bool]) -> None:
+        """After a call of a method."""
+        self._around(owner, name, lambda *_: False, when)
+
+    def _around(
+        self, owner: type, name: str, first: Callable[..., bool], last: Callable[..., bool]
+    ) -> None:
         inner = getattr(owner, name)
 
         def wrapped(itself: Any, *args: Any, **options: Any) -> Any:
+            if first(*args):
+                self.freeze()
             found = inner(itself, *args, **options)
-            if when(itself, *args):
+            if last(*args):
                 self.freeze()
             return found
 
@@ -324,8 +325,7 @@ class Freezer:
 
     def on_the_wire(self, aid: str, when: Callable[[str], bool]) -> None:
         """After TqSdk's socket has sent a packet about such an order, before anything is read."""
-        send_all = tqsdk.connect.TqConnect._send_handler
-        freeze = self.freeze
+        send_all, freeze = tqsdk.connect.TqConnect._send_handler, self.freeze
 
         class Wire:
             def __init__(self, client: Any) -> None:
@@ -345,10 +345,49 @@ class Freezer:
 
         tqsdk.connect.TqConnect._send_handler = wired
 
-    def at_write(self, number: int) -> None:
+    def at_row(self, number: int) -> None:
         """Before the `number`-th row that goes to the journal, whatever it is."""
-        rows = iter(range(1, number + 1))
+        rows = count(1)
         self.before(JournalWriter, "_put", lambda *_: next(rows) == number)
+
+    # ---- whether a call is about the subject
+
+    def has_key(self, found: Any, *_: Any) -> bool:
+        """Of an order at work, or its record."""
+        return self.ours(found.key)
+
+    def has_leg(self, leg: Any, *_: Any) -> bool:
+        """Of an exchange order's trade, or of its id."""
+        return self.ours(getattr(leg, "order_id", leg))
+
+    def fills(self, work: Any, events: Any) -> bool:
+        """What has happened to it holds a fill."""
+        return self.ours(work.key) and any(isinstance(event, Filled) for event in events)
+
+    def is_accepted(self, work: Any, picture: Any) -> bool:
+        return self.ours(work.key) and bool(picture.exchange_order_id)
+
+    def opens_next(self, work: Any, *_: Any, **__: Any) -> bool:
+        """The leg that opens, of an order that turns over."""
+        return self.ours(work.key) and work.due[0].stage > 0
+
+    def is_opening(self, work: Any, leg: Any) -> bool:
+        return self.ours(work.key) and leg.stage > 0
+
+    def tells(self, kind: type) -> Callable[..., bool]:
+        def told_of(told: Any) -> bool:
+            return type(told) is kind and self.ours(told.ref)
+
+        return told_of
+
+
+def _any(*_: Any) -> bool:
+    return True
+
+
+def _is_let_go(work: Any, picture: Any) -> bool:
+    """The answer to a cancel, of whatever order."""
+    return work.phase is Phase.LEAVING and not picture.is_alive
 
 
 @dataclass(frozen=True)
@@ -360,48 +399,31 @@ class Mark:
     install: Callable[[Freezer], None]
 
 
-def _is(kind: type, f: Freezer) -> Callable[..., bool]:
-    return lambda _, told: isinstance(told, kind) and f.ours(told.ref)
-
-
-def _answered(f: Freezer) -> None:
-    f.after(
-        LegFollower,
-        "on_picture",
-        lambda _, work, picture: not picture.is_alive and work.phase is Phase.LEAVING,
-    )
-
-
 MARKS = (
-    Mark("order row", "", lambda f: f.before(JournalWriter, "put_order", lambda _, r: f.ours(r.key))),
-    Mark("row, legs", "", lambda f: f.before(Progress, "begin", lambda _, w: f.ours(w.key))),
-    Mark("legs, send", "sends", lambda f: f.before(Sender, "_hand_over", lambda _, w, __: f.ours(w.key))),
-    Mark("send, wait", "sends", lambda f: f.after(TradingChannel, "send", lambda _, i, *__: f.ours(i))),
-    Mark("wire, answer", "sends", lambda f: f.on_the_wire("insert_order", f.ours)),
-    Mark("accepted", "sends", lambda f: f.after(
-        LegFollower, "on_picture", lambda _, w, p: bool(p.exchange_order_id) and f.ours(w.key))),
-    Mark("fill, journal", "fills", lambda f: f.before(
-        Blotter, "on_trade", lambda _, t: f.ours(t.order_id))),
-    Mark("journal, told", "fills", lambda f: f.before(
-        Progress, "apply", lambda _, w, e: f.ours(w.key) and any(isinstance(x, Filled) for x in e))),
-    Mark("fill, fill", "parts", lambda f: f.after(Blotter, "on_trade", lambda _, t: f.ours(t.order_id))),
-    Mark("end, journal", "ends", lambda f: f.before(Progress, "_end", lambda _, w, __: f.ours(w.key))),
-    Mark("end, told", "ends", lambda f: f.before(OrderDesk, "_hear", _is(Done, f))),
-    Mark("cancel, send", "withdrawn", lambda f: f.before(TradingChannel, "cancel", lambda *_: True)),
-    Mark("cancel, wait", "withdrawn", lambda f: f.after(TradingChannel, "cancel", lambda *_: True)),
-    Mark("cancel, answer", "withdrawn", lambda f: f.on_the_wire("cancel_order", lambda _: True)),
-    Mark("cancelled", "withdrawn", _answered),
-    Mark("withdrawn, new", "modified", lambda f: f.before(Progress, "_replace", lambda _, w: f.ours(w.key))),
-    Mark("changed, legs", "modified", lambda f: f.before(OrderDesk, "_hear", _is(Modified, f))),
-    Mark("trail moved", "trails", lambda f: f.before(OrderDesk, "_hear", _is(Moved, f))),
-    Mark("due, journal", "due", lambda f: f.before(Progress, "due", lambda _, w: f.ours(w.key))),
-    Mark("due, legs", "due", lambda f: f.after(Progress, "due", lambda _, w: f.ours(w.key))),
-    Mark("closed, opening", "turns", lambda f: f.before(
-        Sender, "send_due", lambda _, w: f.ours(w.key) and w.due[0].stage > 0)),
-    Mark("opening, send", "turns", lambda f: f.before(
-        Sender, "_hand_over", lambda _, w, leg: f.ours(w.key) and leg.stage > 0)),
-    Mark("parent, child", "child", lambda f: f.before(Progress, "release", lambda _, w, __: f.ours(w.key))),
-)  # fmt: skip
+    Mark("before its row", "", lambda f: f.before(JournalWriter, "put_order", f.has_key)),
+    Mark("row | legs", "", lambda f: f.before(Progress, "begin", f.has_key)),
+    Mark("legs | send", "sends", lambda f: f.before(Sender, "_hand_over", f.has_key)),
+    Mark("send | wait", "sends", lambda f: f.after(TradingChannel, "send", f.has_leg)),
+    Mark("wire | answer", "sends", lambda f: f.on_the_wire("insert_order", f.ours)),
+    Mark("accepted", "sends", lambda f: f.after(LegFollower, "on_picture", f.is_accepted)),
+    Mark("fill | journal", "fills", lambda f: f.before(Blotter, "on_trade", f.has_leg)),
+    Mark("journal | told", "fills", lambda f: f.before(Progress, "apply", f.fills)),
+    Mark("between fills", "parts", lambda f: f.after(Blotter, "on_trade", f.has_leg)),
+    Mark("end | its row", "ends", lambda f: f.before(Progress, "_end", f.has_key)),
+    Mark("end | told", "ends", lambda f: f.before(OrderDesk, "_hear", f.tells(Done))),
+    Mark("before cancel", "withdrawn", lambda f: f.before(TradingChannel, "cancel", _any)),
+    Mark("cancel | wait", "withdrawn", lambda f: f.after(TradingChannel, "cancel", _any)),
+    Mark("cancel | answer", "withdrawn", lambda f: f.on_the_wire("cancel_order", _any)),
+    Mark("cancelled", "withdrawn", lambda f: f.after(LegFollower, "on_picture", _is_let_go)),
+    Mark("withdrawn | change", "modified", lambda f: f.before(Progress, "_replace", f.has_key)),
+    Mark("change | new leg", "modified", lambda f: f.before(OrderDesk, "_hear", f.tells(Modified))),
+    Mark("trail moved", "trails", lambda f: f.before(OrderDesk, "_hear", f.tells(Moved))),
+    Mark("due | its row", "due", lambda f: f.before(Progress, "due", f.has_key)),
+    Mark("due | legs", "due", lambda f: f.after(Progress, "due", f.has_key)),
+    Mark("closed | opening", "turns", lambda f: f.before(Sender, "send_due", f.opens_next)),
+    Mark("opening | send", "turns", lambda f: f.before(Sender, "_hand_over", f.is_opening)),
+    Mark("parent | child", "child", lambda f: f.before(Progress, "release", f.has_key)),
+)
 BY_NAME = {mark.name: mark for mark in MARKS}
 _acted: list[int] = []  # the instants whose acts are done
 
@@ -445,7 +467,7 @@ class Writer(bt.Strategy):
         self.p.heard |= {"counted": self.counted, "net": self.position.size}
 
     def _instant(self) -> int:
-        now = self.data.datetime.datetime(0).replace(tzinfo=None)
+        now: datetime = self.data.datetime.datetime(0).replace(tzinfo=None)
         if now >= EVENING:
             return CLOSE_AT + 1 + round((now - EVENING).total_seconds() / STEP_S)
         return round((now - OPENING).total_seconds() / STEP_S)
@@ -458,9 +480,11 @@ def run(spec: Mapping[str, Any]) -> None:
     if spec["mark"]:
         BY_NAME[spec["mark"]].install(freezer)
     if spec["row"]:
-        freezer.at_write(spec["row"])
+        freezer.at_row(spec["row"])
     heard: dict[str, Any] = {"orders": [], "notices": []}
-    with TqStore("kq", user="crash", password="crash", journal=spec["journal"], **spec["urls"]) as s:
+    with TqStore(
+        "kq", user="crash", password="crash", journal=spec["journal"], **spec["urls"]
+    ) as s:
         _say_when_begun(s)
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         cerebro.setbroker(s.getbroker())

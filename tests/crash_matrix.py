@@ -6,9 +6,10 @@ became of the orders is read from the exchange's own books and held against the 
 - an order never had more lots at the exchange, traded or alive, than were asked for;
 - an order ends as it would have without the death, or, if it did not reach the exchange whole, is
   ended with the reason; stops, OCO pairs and the children of brackets always stand again;
-- the second run tells its strategy each order as it stands and counts each lot once.
+- the last run tells its strategy each order as it stands and counts each lot once.
 
-`python tests/crash_matrix.py` prints the table.
+`python tests/crash_matrix.py [words]` prints the table of the cells whose names have these words;
+with the word `rows` it also plays a death before each row that goes to the journal.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ from crash_child import (
     TICK,
     Scenario,
 )
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -50,11 +52,12 @@ from tianqin_backtrader import Journal, LocalExchange
 
 CHILD = Path(__file__).with_name("crash_child.py")
 CAN_FORK = hasattr(os, "fork")
-FIRST = 2  # the instant at which the market begins
-PATIENCE_S = 30.0
-BOOK_LOTS, NEXT_LEVEL_LOTS = 2, 10
+PATIENCE_S = 60.0
+BEGINS_AT = 2  # the instant at which the market begins
+BOOK = {"SHFE": (2,), "DCE": (2, 10)}  # lots on each level of either side
 ENDED = frozenset({"Completed", "Canceled", "Expired", "Margin", "Rejected"})
-UNTOLD = "a row"  # begins the name of a cell that dies before a row of the journal
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows either ends a process at once
+JOBS = 2
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Cell:
     """Die in `scenario` at `mark`, or before row `row` of the journal; neither: nobody dies.
 
     again: a row of the second run before which that one dies too. away: instants of the market that
-    nobody sees between the runs.
+    pass before the last run begins.
     """
 
     scenario: str
@@ -80,16 +83,15 @@ class Cell:
 
 @dataclass
 class Verdict:
-    """What is wrong with a cell; `reached`: it died where it should."""
+    """What is wrong with a cell. reached, again: it died, and died again, where it should."""
 
     cell: Cell
     faults: list[str] = field(default_factory=list)
     reached: bool = True
-    died_again: bool = False
+    again: bool = True
     duplicates: int = 0
     losses: int = 0
     log: str = ""
-    took_s: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -106,6 +108,10 @@ class Verdict:
     def wrong(self, text: str) -> None:
         self.faults.append(text)
 
+    def __str__(self) -> str:
+        faults = self.faults if self.reached else ["it did not die where it should", *self.faults]
+        return "\n    ".join([str(self.cell), *faults, *self.log.splitlines()[-20:]])
+
 
 def cells() -> list[Cell]:
     """Every mark of every scenario that passes it."""
@@ -113,13 +119,8 @@ def cells() -> list[Cell]:
         Cell(scenario.name, mark.name)
         for scenario in SCENARIOS.values()
         for mark in MARKS
-        if makes_sense(scenario, mark.name)
+        if not mark.needs or mark.needs in scenario.facts
     ]
-
-
-def makes_sense(scenario: Scenario, mark: str) -> bool:
-    needs = BY_NAME[mark].needs
-    return not needs or needs in scenario.facts
 
 
 # ---- the market
@@ -127,15 +128,13 @@ def makes_sense(scenario: Scenario, mark: str) -> bool:
 
 def market(scenario: Scenario, folder: Path) -> LocalExchange:
     """The scenario's market, from a record made here."""
-    symbol = scenario.symbol
-    path = folder / f"{symbol}.csv"
-    if not path.exists():
-        rows = [_instant(scenario, n) for n in range(scenario.until + 1)]
-        pd.DataFrame(rows).to_csv(path, index=False)
-    terms = {"instrument_id": symbol, "class": "FUTURE"}
+    path = folder / f"{scenario.symbol}.csv"
+    rows = [_tick(scenario, n) for n in range(scenario.until + 1)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    terms: dict[str, Any] = {"instrument_id": scenario.symbol, "class": "FUTURE"}
     if scenario.largest:
         terms["max_limit_order_volume"] = scenario.largest
-    return LocalExchange(replay=path, start=_moment(FIRST), instruments=[terms])
+    return LocalExchange(replay=path, start=_moment(BEGINS_AT), instruments=[terms])
 
 
 def _moment(instant: int) -> datetime:
@@ -144,15 +143,14 @@ def _moment(instant: int) -> datetime:
     return EVENING + timedelta(seconds=STEP_S * (instant - CLOSE_AT - 1))
 
 
-def _instant(scenario: Scenario, instant: int) -> dict[str, Any]:
-    """A tick: two lots on the best level of each side, ten on the next."""
+def _tick(scenario: Scenario, instant: int) -> dict[str, Any]:
     tick = TICK[scenario.symbol]
     level = [ticks for since, ticks in scenario.way if since <= instant][-1]
     last = BASE[scenario.symbol] + level * tick
-    day = instant if instant <= CLOSE_AT else instant - CLOSE_AT
-    row = {"datetime": str(_moment(instant)), "last_price": last, "volume": 10 * day + 10,
+    of_day = instant if instant <= CLOSE_AT else instant - CLOSE_AT
+    row = {"datetime": str(_moment(instant)), "last_price": last, "volume": 10 * of_day + 10,
            "open_interest": 5_000}  # fmt: skip
-    for n, lots in ((1, BOOK_LOTS), (2, NEXT_LEVEL_LOTS if scenario.symbol.startswith("DCE") else 0)):
+    for n, lots in enumerate(BOOK[scenario.symbol.partition(".")[0]], 1):
         row |= {f"bid_price{n}": last - n * tick, f"bid_volume{n}": lots}
         row |= {f"ask_price{n}": last + n * tick, f"ask_volume{n}": lots}
     return row
@@ -162,37 +160,29 @@ class Books:
     """What the exchange saw and did, of all days."""
 
     def __init__(self, exchange: LocalExchange) -> None:
-        self._exchange = exchange
-        self._venue = exchange._venue
+        self._exchange, self._venue = exchange, exchange._venue
         self.received: list[str] = []  # order ids, repeats included
-        self.most: dict[str, int] = {}  # by order: the most lots ever traded or alive
+        self.most: dict[str, int] = {}  # by order: the most lots that had traded or might
         self._past: dict[str, dict[str, Any]] = {"orders": {}, "trades": {}}
-        sim = self._venue.exchange
-        self._insert, self._settle = sim.insert_order, sim.settle
-        sim.insert_order = self._on_insert  # type: ignore[method-assign]
-        sim.settle = self._on_settle  # type: ignore[method-assign]
+        self._insert = self._venue.exchange.insert_order
+        self._settle = self._venue.exchange.settle
+        vars(self._venue.exchange).update(insert_order=self._on_insert, settle=self._on_settle)
 
     def _on_insert(self, user: str, pack: Mapping[str, Any], now_ns: int) -> None:
-        self.received.append(str(pack["order_id"]))
+        order_id = str(pack["order_id"])
+        self.received.append(order_id)
         self._insert(user, pack, now_ns)
-        self._measure(order_of(str(pack["order_id"])))
-
-    def _measure(self, key: str) -> None:
-        """Lots of an order that have traded, or may at this moment."""
-        lots = 0
-        for picture in self.orders().values():
-            if order_of(picture["order_id"]) == key:
-                is_alive = picture["status"] == "ALIVE"
-                lots += picture["volume_orign"] - (0 if is_alive else picture["volume_left"])
-        self.most[key] = max(lots, self.most.get(key, 0))
+        key = key_of(order_id)
+        self.most[key] = max(self.lots_of(key), self.most.get(key, 0))
 
     def _on_settle(self, *args: Any) -> None:
+        """The exchange forgets a day's orders and trades when the next one begins."""
         desk = self._desk()
         begin_day = desk.begin_day
 
         def begin(day: Any) -> None:
             for kind, past in self._past.items():
-                past |= desk.picture()[kind]
+                past.update(desk.picture()[kind])
             begin_day(day)
 
         desk.begin_day = begin
@@ -210,15 +200,20 @@ class Books:
     def trades(self) -> dict[str, dict[str, Any]]:
         return self._past["trades"] | self._desk().picture()["trades"]
 
-    def lots(self) -> dict[str, tuple[int, int]]:
+    def lots_of(self, key: str) -> int:
+        """Lots of an order that have traded, or may at this moment."""
+        return _lots(self.orders(), key)
+
+    def traded(self, key: str) -> int:
+        """Lots of an order that have traded, sold ones negative."""
+        trades = [t for t in self.trades().values() if key_of(t["order_id"]) == key]
+        return sum(t["volume"] if t["direction"] == "BUY" else -t["volume"] for t in trades)
+
+    def held(self) -> dict[str, tuple[int, int]]:
         """Long and short lots by contract."""
-        held = self._desk().picture()["positions"]
         return {
-            symbol: tuple(
-                int(p[f"volume_{side}_today"]) + int(p[f"volume_{side}_his"])
-                for side in ("long", "short")
-            )
-            for symbol, p in held.items()
+            symbol: (_total(picture, "long"), _total(picture, "short"))
+            for symbol, picture in self._desk().picture()["positions"].items()
         }
 
     def wait_until_alone(self) -> None:
@@ -226,7 +221,7 @@ class Books:
         deadline = time.monotonic() + PATIENCE_S
         while self._venue.watchers or self._venue.traders:
             if time.monotonic() > deadline:
-                raise TimeoutError("the exchange still has the dead program's sockets")
+                raise TimeoutError("the exchange still has the sockets of a run that is over")
             time.sleep(0.001)
 
     def go_on(self, instants: int) -> None:
@@ -239,13 +234,23 @@ class Books:
         self._exchange._call(advance())
 
 
-def order_of(order_id: str) -> str:
+def key_of(order_id: str) -> str:
     """The key of the order that an exchange order belongs to."""
     return order_id.rpartition(".")[0]
 
 
 def ref_of(key: str) -> int:
     return int(key.rpartition(".")[2])
+
+
+def _lots(orders: Mapping[str, Mapping[str, Any]], key: str) -> int:
+    mine = [picture for picture in orders.values() if key_of(picture["order_id"]) == key]
+    dead = sum(each["volume_left"] for each in mine if each["status"] != "ALIVE")
+    return int(sum(each["volume_orign"] for each in mine) - dead)
+
+
+def _total(position: Mapping[str, Any], side: str) -> int:
+    return int(position[f"volume_{side}_today"] + position[f"volume_{side}_his"])
 
 
 # ---- the program
@@ -279,10 +284,7 @@ class Program:
         self, spec: Mapping[str, Any], begun: Callable[[], None], mark: Callable[[], None]
     ) -> Life:
         """Do a run. begun: called when the market may go on; mark: when it has stopped dead."""
-        process = self._serving()
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(spec) + "\n")
-        process.stdin.flush()
+        self._begin(spec)
         pid, life, failed = 0, Life(), ""
         try:
             for said in self._said():
@@ -293,45 +295,50 @@ class Program:
                 elif "mark" in said:
                     mark()
                     life = Life(acted=tuple(said["acted"]))
-                    os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: at once too
-                elif "failed" in said:
-                    failed = said["failed"]
+                    os.kill(pid, KILL)
                 elif "done" in said:
                     life = Life(said["done"])
+                elif "failed" in said:
+                    failed = said["failed"]
                 elif "exit" in said:
                     break
             else:
-                self.close()  # it cannot fork and has ended
+                self.close()  # it cannot fork and has ended with its run
         except TimeoutError:
+            with suppress(OSError):
+                if pid:
+                    os.kill(pid, KILL)
             self.close()
             raise
         if failed:
             raise RuntimeError(failed)
         return life
 
-    def _serving(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            pipe = subprocess.PIPE
-            command = [sys.executable, str(CHILD)]
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")
-            assert self._process.stdout is not None
-            self._lines = queue.Queue()
-            reader = threading.Thread(
-                target=_read, args=(self._process.stdout, self._lines), daemon=True
-            )
-            reader.start()
-            next(self._said())
-        return self._process
+    def _begin(self, spec: Mapping[str, Any]) -> None:
+        process = self._process or self._launch()
+        if process.stdin is not None:
+            process.stdin.write(json.dumps(spec) + "\n")
+            process.stdin.flush()
+
+    def _launch(self) -> subprocess.Popen[str]:
+        pipe, self._lines = subprocess.PIPE, queue.Queue()
+        command = [sys.executable, str(CHILD)]
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")
+        reader = threading.Thread(target=_read, args=(process.stdout, self._lines), daemon=True)
+        reader.start()
+        self._process = process
+        next(self._said())
+        return process
 
     def _said(self) -> Iterator[dict[str, Any]]:
         while True:
             try:
-                line = self._lines.get(timeout=PATIENCE_S)
+                said = self._lines.get(timeout=PATIENCE_S)
             except queue.Empty:
                 raise TimeoutError(f"the program said nothing for {PATIENCE_S:g} s") from None
-            if line is None:
+            if said is None:
                 return
-            yield line
+            yield said
 
 
 def _read(pipe: IO[str], lines: queue.Queue[dict[str, Any] | None]) -> None:
@@ -345,18 +352,22 @@ def _read(pipe: IO[str], lines: queue.Queue[dict[str, Any] | None]) -> None:
 
 @dataclass(frozen=True)
 class Moment:
-    """How things stood when a run had died."""
+    """How things stood when a run was over."""
 
     states: Mapping[str, str]  # of the journal's orders
     orders: Mapping[str, dict[str, Any]]  # of the exchange
-    acted: Sequence[int]  # the instants whose acts were done
-    is_dead: bool
+    life: Life
+
+    @property
+    def is_dead(self) -> bool:
+        return self.life.heard is None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How things stood at the end, journal and exchange."""
+    """How things stood at the end: the moments after each run, the journal, the exchange."""
 
+    moments: Sequence[Moment]
     orders: pd.DataFrame
     legs: pd.DataFrame
     trades: pd.DataFrame
@@ -367,87 +378,76 @@ class Outcome:
 
 def play(cell: Cell, program: Program, folder: Path) -> Verdict:
     """Run a cell and judge it."""
-    began = time.monotonic()
-    verdict = Verdict(cell)
-    log = folder / "log.txt"
+    verdict, log = Verdict(cell), folder / "log.txt"
     try:
-        _play(cell, program, folder, verdict, log)
+        outcome = outcome_of(cell, SCENARIOS[cell.scenario], program, folder)
+        verdict.reached = outcome.moments[0].is_dead or not (cell.mark or cell.row)
+        verdict.again = outcome.moments[1:] != [] and outcome.moments[1].is_dead
+        judge(verdict, SCENARIOS[cell.scenario], outcome)
     except Exception as error:  # noqa: BLE001  one cell's trouble is not the others'
         verdict.wrong(f"{type(error).__name__}: {error}")
-    verdict.took_s = time.monotonic() - began
-    verdict.log = log.read_text(encoding="utf-8") if log.exists() else ""
+    if log.exists() and not verdict.holds:
+        verdict.log = log.read_text(encoding="utf-8")
     return verdict
 
 
-def _play(cell: Cell, program: Program, folder: Path, verdict: Verdict, log: Path) -> None:
-    scenario = SCENARIOS[cell.scenario]
+def outcome_of(cell: Cell, scenario: Scenario, program: Program, folder: Path) -> Outcome:
+    """Run a cell."""
     journal = folder / "journal.sqlite"
     with market(scenario, folder) as exchange:
         exchange.pause()
         books = Books(exchange)
         urls = {name: getattr(exchange, name) for name in ("auth_url", "md_url", "td_url")}
-        base = {"scenario": cell.scenario, "journal": str(journal), "urls": urls, "log": str(log)}
+        base = {"scenario": scenario.name, "journal": str(journal), "urls": urls,
+                "log": str(folder / "log.txt")}  # fmt: skip
 
-        def run(mark: str = "", row: int = 0, *, writes: bool = False) -> Life:
+        def run(mark: str = "", row: int = 0, *, writes: bool = False) -> Moment:
             spec = base | {"mark": mark, "row": row, "writes": writes}
             life = program.run(spec, exchange.resume, exchange.pause)
             exchange.pause()
             books.wait_until_alone()
-            moments.append(_moment_of(journal, books, life))
-            return life
+            return _moment_of(journal, books, life)
 
-        moments: list[Moment] = []
-        life = run(cell.mark, cell.row, writes=True)
-        if life.heard is None and cell.again:
-            life = run(row=cell.again)
-            verdict.died_again = life.heard is None
-        is_dead = life.heard is None
-        if is_dead:
+        moments = [run(cell.mark, cell.row, writes=True)]
+        if moments[-1].is_dead and cell.again:
+            moments.append(run(row=cell.again))
+        if moments[-1].is_dead:
             books.go_on(cell.away)
-            life = run()
-        verdict.reached = moments[0].is_dead or not (cell.mark or cell.row)
-        with Journal(journal) as found:
-            outcome = Outcome(
-                found.orders(), found.legs(), found.trades(), found.stops(), found.holdings(), books
-            )
-        judge(verdict, scenario, moments, outcome, life.heard if len(moments) > 1 else None)
+            moments.append(run())
+    with Journal(journal) as found:
+        return Outcome(
+            moments, found.orders(), found.legs(), found.trades(), found.stops(), found.holdings(),
+            books,
+        )  # fmt: skip
 
 
 def _moment_of(journal: Path, books: Books, life: Life) -> Moment:
     with Journal(journal) as found:
         states = found.orders().set_index("key")["state"].to_dict()
-    return Moment(states, books.orders(), life.acted, life.heard is None)
+    return Moment(states, books.orders(), life)
 
 
 # ---- the judgement
 
 
-def judge(
-    verdict: Verdict,
-    scenario: Scenario,
-    moments: Sequence[Moment],
-    outcome: Outcome,
-    heard: Mapping[str, Any] | None,
-) -> None:
-    """Write into `verdict` whatever does not hold; `heard`: what the last run's strategy heard."""
+def judge(verdict: Verdict, scenario: Scenario, outcome: Outcome) -> None:
+    """Write into `verdict` whatever does not hold."""
     _judge_trades(verdict, outcome)
-    _judge_legs(verdict, scenario, outcome)
+    _judge_sent(verdict, outcome)
+    _judge_legs(verdict, outcome)
     for row in outcome.orders.itertuples():
         _judge_state(verdict, outcome, row)
-        _judge_end(verdict, scenario, moments[0], outcome, row)
+        _judge_end(verdict, scenario, outcome, row)
     _judge_rows(verdict, scenario, outcome)
     _judge_lots(verdict, outcome)
-    if heard is not None:
-        _judge_told(verdict, moments[-2], outcome, heard)
+    if len(outcome.moments) > 1:
+        _judge_told(verdict, outcome)
 
 
 def _judge_trades(verdict: Verdict, outcome: Outcome) -> None:
     """Each trade of the exchange is in the journal once."""
-    booked = {
-        (t["order_id"], t["trade_id"], t["price"], t["volume"])
-        for t in outcome.books.trades().values()
-    }
     columns = ["order_id", "trade_id", "price", "volume"]
+    booked = {tuple(t[name] for name in columns) for t in outcome.books.trades().values()}
     kept = [tuple(row) for row in outcome.trades[columns].itertuples(index=False)]
     for trade in booked - set(kept):
         verdict.loss(f"trade {trade} is not in the journal")
@@ -457,140 +457,123 @@ def _judge_trades(verdict: Verdict, outcome: Outcome) -> None:
         verdict.duplicate("a trade is in the journal twice")
 
 
-def _judge_legs(verdict: Verdict, scenario: Scenario, outcome: Outcome) -> None:
-    """Each exchange order is a leg of the journal, sent once, and no lot was sent twice."""
+def _judge_sent(verdict: Verdict, outcome: Outcome) -> None:
+    """No exchange order was sent twice, and no lot of an order was."""
     received = outcome.books.received
     for order_id in {each for each in received if received.count(each) > 1}:
         verdict.duplicate(f"{order_id} was sent {received.count(order_id)} times")
-    legs = outcome.legs.set_index("order_id")
-    for order_id, picture in outcome.books.orders().items():
-        if order_id not in legs.index:
-            verdict.loss(f"exchange order {order_id} is not in the journal")
-            continue
-        leg = legs.loc[order_id]
-        asked = (picture["direction"], picture["offset"], picture["volume_orign"])
-        if asked != (leg["direction"], leg["offset"], leg["volume"]):
-            verdict.wrong(f"{order_id} is {asked} at the exchange and {leg.to_dict()} in the journal")
-        is_alive = picture["status"] == "ALIVE"
-        if is_alive != (leg["state"] in ("sending", "alive")):
-            verdict.wrong(f"{order_id} is {picture['status']} and {leg['state']} in the journal")
-        if not is_alive and leg["left"] != picture["volume_left"]:
-            verdict.wrong(f"{order_id} has {picture['volume_left']} left, {leg['left']} in the journal")
-    for order_id in set(legs.index) - set(outcome.books.orders()):
-        if legs.loc[order_id]["state"] != "dropped":
-            verdict.wrong(f"{order_id} is {legs.loc[order_id]['state']} and never reached the exchange")
-    volumes = {row.key: json.loads(row.ticket)["volume"] for row in outcome.orders.itertuples()}
+    volumes = {row.key: _asked(row)["volume"] for row in outcome.orders.itertuples()}
     for key, lots in outcome.books.most.items():
         if lots > volumes.get(key, 0):
-            verdict.duplicate(f"order {key} of {volumes.get(key, 0)} lots had {lots} at the exchange")
+            text = f"{lots} lots of it have traded or might at once"
+            verdict.duplicate(f"order {key} is of {volumes.get(key, 0)} lots, {text}")
 
 
-def _signed(outcome: Outcome, key: str) -> int:
-    """Lots of an order that the exchange has traded, sold ones negative."""
-    trades = [t for t in outcome.books.trades().values() if order_of(t["order_id"]) == key]
-    return sum(t["volume"] if t["direction"] == "BUY" else -t["volume"] for t in trades)
+def _judge_legs(verdict: Verdict, outcome: Outcome) -> None:
+    """The exchange's orders are the journal's legs, and both say the same of them."""
+    legs, orders = outcome.legs.set_index("order_id").to_dict("index"), outcome.books.orders()
+    for order_id in orders.keys() - legs.keys():
+        verdict.loss(f"exchange order {order_id} is not in the journal")
+    for order_id, leg in legs.items():
+        picture = orders.get(str(order_id))
+        if picture is None:
+            if leg["state"] != "dropped":
+                verdict.wrong(f"{order_id} is {leg['state']} and never reached the exchange")
+            continue
+        asked = [picture[name] for name in ("direction", "offset", "volume_orign")]
+        if asked != [leg[name] for name in ("direction", "offset", "volume")]:
+            verdict.wrong(f"{order_id} is {asked} at the exchange, in the journal {leg}")
+        is_alive = picture["status"] == "ALIVE"
+        if is_alive != (leg["state"] in ("sending", "alive")):
+            verdict.wrong(f"{order_id} is {picture['status']}, in the journal {leg['state']}")
+        if not is_alive and leg["left"] != picture["volume_left"]:
+            verdict.wrong(
+                f"{order_id}: {picture['volume_left']} left, in the journal {leg['left']}"
+            )
+
+
+def _asked(row: Any) -> dict[str, Any]:
+    """The ticket of an order's row."""
+    ticket: dict[str, Any] = json.loads(row.ticket)
+    return ticket
 
 
 def _judge_state(verdict: Verdict, outcome: Outcome, row: Any) -> None:
-    """The journal's word on an order is what the exchange says."""
-    volume = json.loads(row.ticket)["volume"]
-    traded = abs(_signed(outcome, row.key))
-    is_full, is_over = traded == volume, row.state in ENDED
-    alive = [
-        each["order_id"]
-        for each in outcome.books.orders().values()
-        if order_of(each["order_id"]) == row.key and each["status"] == "ALIVE"
-    ]
-    text = f"order {row.key} is {row.state}, {row.phase}, and {traded} of {volume} have traded"
-    if is_full != (row.state == "Completed"):
-        verdict.wrong(text)
-    if is_over and alive:
-        verdict.wrong(f"{text}, while {alive} live at the exchange")
-    if is_over != (row.phase == "done"):
-        verdict.wrong(text)
-    if not is_over and row.phase in ("due", "leaving"):
-        verdict.wrong(f"{text}: nothing moves it on")
-    if not is_over and row.phase == "working" and not alive:
-        verdict.wrong(f"{text}, and nothing of it lives at the exchange")
-    if not is_over and row.phase != "working" and alive:
-        verdict.wrong(f"{text}, while {alive} live at the exchange")
-    if row.state == "Accepted" and traded:
-        verdict.wrong(text)
+    """The journal's word on an order is what the exchange says, and something moves it on."""
+    orders, volume = outcome.books.orders().values(), _asked(row)["volume"]
+    mine = [each for each in orders if key_of(each["order_id"]) == row.key]
+    lives = any(each["status"] == "ALIVE" for each in mine)
+    traded, is_over = abs(outcome.books.traded(row.key)), row.state in ENDED
+    at_work = row.phase in ("working", "leaving")
+    holds = {
+        "it is Completed when all has traded": (traded == volume) == (row.state == "Completed"),
+        "it is done when it has ended": is_over == (row.phase == "done"),
+        "it lives at the exchange when it is at work": lives == (at_work and not is_over),
+        "it moves on": is_over or row.phase not in ("due", "leaving"),
+        "it is Partial when some has traded": not traded or row.state != "Accepted",
+    }
+    for rule, does_hold in holds.items():
+        if not does_hold:
+            text = f"order {row.key} is {row.state}, {row.phase}, {traded} of {volume} have traded"
+            verdict.wrong(f"{text}; alive at the exchange: {lives}; expected that {rule}")
 
 
-def _judge_end(
-    verdict: Verdict, scenario: Scenario, moment: Moment, outcome: Outcome, row: Any
-) -> None:
+def _judge_end(verdict: Verdict, scenario: Scenario, outcome: Outcome, row: Any) -> None:
     """An order came to what it was meant to, or was given up and said so."""
-    ref, lots = ref_of(row.key), _signed(outcome, row.key)
-    expected = scenario.ends.get(ref)
-    if expected is None:
-        verdict.wrong(f"order {row.key} was never written")
-        return
-    is_early = max(scenario.acts) not in moment.acted
-    if (row.state, lots) in (expected, scenario.early.get(ref) if is_early else None):
+    ref, lots, moment = ref_of(row.key), outcome.books.traded(row.key), outcome.moments[0]
+    is_early = max(scenario.acts) not in moment.life.acted and moment.is_dead
+    expected, early = scenario.ends[ref], scenario.early.get(ref)
+    if (row.state, lots) in (expected, early if is_early else expected):
         return
     text = f"order {row.key} is {row.state} with {lots} lots ({row.reason!r}), expected {expected}"
+    was_whole = _lots(moment.orders, row.key) == _asked(row)["volume"]
     if ref in scenario.protects:
-        if not _parent_failed(scenario, outcome, row):
+        if not _was_orphaned(outcome, row):
             verdict.loss(text)
-        return
-    if _was_whole(moment, row) and "modified" not in scenario.facts:
+    elif was_whole and "modified" not in scenario.facts:
         verdict.loss(text)
     elif row.state not in ("Canceled", "Rejected") or not row.reason:
-        verdict.loss(f"{text}, without a reason")
+        verdict.loss(f"{text}; given up, it must say why")
     elif abs(lots) > abs(expected[1]):
         verdict.duplicate(text)
 
 
-def _parent_failed(scenario: Scenario, outcome: Outcome, row: Any) -> bool:
+def _was_orphaned(outcome: Outcome, row: Any) -> bool:
     """Whether a child ended because its parent did without a fill."""
-    parent = json.loads(row.ticket)["parent"]
-    return bool(parent) and not _signed(outcome, parent) and row.state == "Canceled"
-
-
-def _was_whole(moment: Moment, row: Any) -> bool:
-    """Whether all lots of the order were at the exchange, or traded, when the run died."""
-    mine = [p for p in moment.orders.values() if order_of(p["order_id"]) == row.key]
-    lots = sum(
-        p["volume_orign"] - (0 if p["status"] == "ALIVE" else p["volume_left"]) for p in mine
-    )
-    return lots == json.loads(row.ticket)["volume"]
+    parent = _asked(row)["parent"]
+    return bool(parent) and not outcome.books.traded(parent) and row.state == "Canceled"
 
 
 def _judge_rows(verdict: Verdict, scenario: Scenario, outcome: Outcome) -> None:
-    """An order without a row was never sent; a stop that stands has its row."""
+    """An order without a row was never sent; a stop and its order end together."""
     refs = {ref_of(key) for key in outcome.orders["key"]}
     for ref in scenario.ends.keys() - refs:
-        if any(ref_of(order_of(each)) == ref for each in outcome.books.received):
+        if any(ref_of(key_of(each)) == ref for each in outcome.books.received):
             verdict.loss(f"order {ref} was sent and has no row")
-    stops = outcome.stops.set_index("key")["state"].to_dict()
-    for row in outcome.orders.itertuples():
-        if row.key in stops and (stops[row.key] == "ended") != (row.state in ENDED):
-            verdict.wrong(f"stop {row.key} is {stops[row.key]}, its order {row.state}")
+    states = outcome.orders.set_index("key")["state"]
+    for stop in outcome.stops.itertuples():
+        if (stop.state == "ended") != (states[stop.key] in ENDED):
+            verdict.wrong(f"stop {stop.key} is {stop.state}, its order {states[stop.key]}")
 
 
 def _judge_lots(verdict: Verdict, outcome: Outcome) -> None:
     """What the journal says is held is held."""
     kept = {row.symbol: (row.long, row.short) for row in outcome.holdings.itertuples()}
-    for symbol, lots in outcome.books.lots().items():
+    for symbol, lots in outcome.books.held().items():
         if lots != kept.get(symbol, (0, 0)):
-            verdict.wrong(f"{symbol}: {lots} held, {kept.get(symbol)} in the journal")
+            verdict.wrong(f"{symbol}: {lots} held, in the journal {kept.get(symbol)}")
 
 
-def _judge_told(
-    verdict: Verdict, moment: Moment, outcome: Outcome, heard: Mapping[str, Any]
-) -> None:
-    """The second run's strategy was told of each order that lived, and counted each lot once."""
+def _judge_told(verdict: Verdict, outcome: Outcome) -> None:
+    """The last run's strategy was told of each order that lived, and counted each lot once."""
+    before, heard = outcome.moments[-2], outcome.moments[-1].life.heard or {}
     last = {told["key"]: told for told in heard["orders"] if told["key"]}
     for row in outcome.orders.itertuples():
-        if moment.states.get(row.key) in ENDED:
-            if row.key in last:
+        told, lots = last.get(row.key), outcome.books.traded(str(row.key))
+        if before.states.get(str(row.key)) in ENDED:
+            if told is not None:
                 verdict.wrong(f"order {row.key} had ended and was told again")
-            continue
-        told = last.get(row.key)
-        lots = _signed(outcome, row.key)
-        if told is None:
+        elif told is None:
             verdict.loss(f"the strategy was never told of order {row.key}")
         elif (told["status"], told["lots"], told["bits"]) != (row.state, lots, lots):
             verdict.wrong(f"order {row.key} is {row.state} with {lots} lots, told {told}")
@@ -598,19 +581,19 @@ def _judge_told(
         ends = [t for t in heard["orders"] if t["key"] == key and t["status"] in ENDED]
         if len(ends) > 1:
             verdict.duplicate(f"the end of order {key} was told {len(ends)} times")
-    net = sum(long - short for long, short in outcome.books.lots().values())
+    net = sum(long - short for long, short in outcome.books.held().values())
     if (heard["counted"], heard["net"]) != (net, net):
         verdict.wrong(f"{net} lots are held, told {heard['counted']} and {heard['net']}")
-    differences = [text for name, *text in heard["notices"] if name == "JOURNAL_DIFFERENCE"]
-    if differences:
-        verdict.wrong(f"told of a difference that is none: {differences}")
+    for name, text in heard["notices"]:
+        if name == "JOURNAL_DIFFERENCE":
+            verdict.wrong(f"told of a difference that is none: {text}")
 
 
 # ---- many cells
 
 
 @contextmanager
-def programs(count: int) -> Iterator[queue.Queue[Program]]:
+def programs(count: int = JOBS) -> Iterator[queue.Queue[Program]]:
     """Serving processes for as many cells at once."""
     pool: queue.Queue[Program] = queue.Queue()
     made = [Program() for _ in range(count)]
@@ -623,67 +606,81 @@ def programs(count: int) -> Iterator[queue.Queue[Program]]:
             program.close()
 
 
-def play_all(
-    wanted: Sequence[Cell], folder: Path, jobs: int = 2, done: Callable[[Verdict], None] | None = None
-) -> dict[Cell, Verdict]:
+def play_all(wanted: Sequence[Cell], folder: Path, jobs: int = JOBS) -> dict[Cell, Verdict]:
     """Play cells, `jobs` at a time."""
     with programs(jobs) as pool, ThreadPoolExecutor(jobs) as workers:
 
-        def one(numbered: tuple[int, Cell]) -> Verdict:
-            number, cell = numbered
+        def one(number: int, cell: Cell) -> Verdict:
             place = folder / f"{number}"
             place.mkdir()
             program = pool.get()
             try:
-                verdict = play(cell, program, place)
+                return play(cell, program, place)
             finally:
                 pool.put(program)
-            if done is not None:
-                done(verdict)
-            return verdict
 
-        return {verdict.cell: verdict for verdict in workers.map(one, enumerate(wanted))}
+        return {v.cell: v for v in workers.map(one, range(len(wanted)), wanted)}
 
 
 def table(verdicts: Mapping[Cell, Verdict]) -> Table:
-    """Marks down, order types across."""
-    printed = Table(title="killed at ... / order type", title_justify="left")
-    printed.add_column("killed between", no_wrap=True)
-    for name in SCENARIOS:
-        printed.add_column(name, justify="center", width=8)
+    """Marks down, order types across; "-": an order of this type does not pass the mark."""
+    letters = {name: chr(ord("A") + n) for n, name in enumerate(SCENARIOS)}
+    caption = ", ".join(f"{letter} {name}" for name, letter in letters.items())
+    printed = Table(title="Killed at ... x order type", caption=caption, box=box.SIMPLE)
+    printed.add_column("killed at", no_wrap=True)
+    for letter in letters.values():
+        printed.add_column(letter, justify="center")
     for mark in MARKS:
-        row = []
-        for name in SCENARIOS:
-            verdict = verdicts.get(Cell(name, mark.name))
-            row.append("-" if verdict is None else "ok" if verdict.holds else "[red]FAIL[/red]")
+        found = (verdicts.get(Cell(name, mark.name)) for name in SCENARIOS)
+        row = ["-" if v is None else "ok" if v.holds else "[red]NO[/red]" for v in found]
         printed.add_row(mark.name, *row)
     return printed
 
 
-def summary(verdicts: Mapping[Cell, Verdict]) -> str:
+def summary(verdicts: Sequence[Verdict]) -> str:
     """Cells, duplicates, losses."""
-    found = verdicts.values()
     return (
-        f"{len(found)} cells, {sum(not v.holds for v in found)} do not hold: "
-        f"{sum(v.duplicates for v in found)} duplicates, {sum(v.losses for v in found)} losses"
+        f"{len(verdicts)} deaths: {sum(v.duplicates for v in verdicts)} duplicates, "
+        f"{sum(v.losses for v in verdicts)} losses, {sum(not v.holds for v in verdicts)} not as "
+        "they should be"
     )
 
 
-def main() -> int:
-    wanted = [each for each in cells() if all(part in str(each) for part in sys.argv[1:])]
-    console = Console(width=None if sys.stdout.isatty() else 240)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        verdicts = play_all(wanted, Path(folder))
-    console.print(table(verdicts))
-    for verdict in verdicts.values():
+def each_row(scenario: str, program: Program, folder: Path) -> list[Verdict]:
+    """Die before each row of the journal in turn, until a run lives."""
+    played: list[Verdict] = []
+    while not played or played[-1].reached:
+        place = folder / f"{scenario} {len(played) + 1}"
+        place.mkdir()
+        played.append(play(Cell(scenario, row=len(played) + 1), program, place))
+    return played[:-1]
+
+
+def main(words: Sequence[str]) -> int:
+    wanted = [
+        cell for cell in cells() if all(part in str(cell) for part in words if part != "rows")
+    ]
+    console, began = Console(), time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        played = play_all(wanted, folder)
+        console.print(table(played))
+        verdicts = list(played.values())
+        if "rows" in words:
+            with programs(1) as pool:
+                program = pool.get()
+                for scenario in dict.fromkeys(cell.scenario for cell in wanted):
+                    rows = each_row(scenario, program, folder)
+                    console.print(
+                        f"{scenario}, before each of its {len(rows)} rows: {summary(rows)}"
+                    )
+                    verdicts += rows
+    for verdict in verdicts:
         if not verdict.holds:
-            console.print(f"{verdict.cell}: reached {verdict.reached}")
-            for fault in verdict.faults:
-                console.print(f"    {fault}", markup=False)
+            console.print(str(verdict), markup=False)
     console.print(f"{summary(verdicts)}; {time.monotonic() - began:.0f} s")
-    return int(any(not verdict.holds for verdict in verdicts.values()))
+    return int(any(not verdict.holds for verdict in verdicts))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

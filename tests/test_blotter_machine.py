@@ -138,6 +138,7 @@ class Sessions(RuleBasedStateMachine):
         self.leaders: dict[str, str] = {}  # the first of each order's OCO group
         self.parents: dict[str, str] = {}
         self.most: dict[str, int] = {}  # lots that an order was ever for
+        self.pairs: list[list[str]] = []  # orders for the same lots
         self.gone_off: set[str] = set()  # stops that were hit
         self.read = 0  # of what was told
 
@@ -146,6 +147,7 @@ class Sessions(RuleBasedStateMachine):
         few = st.tuples(st.integers(0, 4), st.integers(0, 4))
         for symbol in SYMBOLS:
             self.desk.hold(symbol, long=data.draw(few), short=data.draw(few))
+            self.desk.blotter.progress.lots.follow(symbol)
 
     # ---- orders
 
@@ -227,9 +229,11 @@ class Sessions(RuleBasedStateMachine):
         desk, sign = self.desk, 1 if direction is BUY else -1
         limit = desk.ticket(symbol, direction, volume, limit=self.price(symbol, -3 * sign))
         self.write([limit])
+        self.pairs.append([limit.key])
         for up in [3, 5] if third else [3]:
             stop = self.price(symbol, up * sign)
             self.write([desk.ticket(symbol, direction, volume, stop=stop, oco=limit.key)])
+            self.pairs[-1].append(self.keys[-1])
 
     @rule(
         symbol=symbols,
@@ -461,7 +465,10 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 4.0, 12.0, LONG_S, BREAK_S]))
     def wait(self, seconds: float) -> None:
+        """Time passes; what the account holds is shown sooner than it is believed unasked."""
         if not self.day_is_over_in(seconds):
+            if seconds:
+                self.desk.deliver(AccountPosition)
             self.desk.pass_s(seconds)
 
     def day_is_over_in(self, seconds: float) -> bool:
@@ -616,10 +623,17 @@ class Sessions(RuleBasedStateMachine):
             self.check_pair(second, first, 0)
         for parent in set(self.parents.values()) - self.ghosts:
             children = [key for key, mine in self.parents.items() if mine == parent]
-            if not self.ghosts & set(children):
-                alive = [leg for key in children for leg in self.desk.work(key).alive]
-                asked = sum(map(filled, children)) + sum(leg.told.left for leg in alive)
-                assert asked <= filled(parent), f"the children of {parent} close too much"
+            assert self.asked(children) <= filled(parent), f"children of {parent} close too much"
+        for keys in self.pairs:
+            assert self.asked(keys) <= max(self.most[key] for key in keys), f"{keys} trade too much"
+
+    def asked(self, keys: list[str]) -> int:
+        """Lots that orders have traded or may trade now; 0 if a lost one has come back."""
+        if self.ghosts & set(keys):
+            return 0
+        filled = self.desk.blotter.ledger.filled
+        alive = [leg for key in keys for leg in self.desk.work(key).alive]
+        return sum(map(filled, keys)) + sum(leg.told.left for leg in alive)
 
     def check_pair(self, ended: str, living: str, before: int) -> None:
         """An order of an OCO group outlives no other's fill or end; a stop gone off may."""

@@ -727,6 +727,8 @@ def instructions(folder: Path, run: Runner) -> Play:
         "CFFEX.IC2510": Prices(7000, {"10:34:20": 7001}, **few),
         "DCE.m2601": Prices(3000, **few),
         "DCE.y2601": Prices(8320, **few),
+        "DCE.p2601": Prices(9000, **few),
+        "CZCE.SR601": Prices(5500, {"10:34:20": 5520}, **few),
     }
     limit = {"exectype": bt.Order.Limit}
     return run(
@@ -742,6 +744,8 @@ def instructions(folder: Path, run: Runner) -> Play:
                 buy("market", "CFFEX.IC2510", 5),
                 buy("market FOK", "DCE.m2601", 7, advanced="FOK"),
                 sell("market FAK", "DCE.y2601", 7, advanced="FAK"),
+                buy("market DCE", "DCE.p2601", 7),
+                buy("stop CZCE", "CZCE.SR601", 7, exectype=bt.Order.Stop, price=5510),
             ],
         },
         policy="net",
@@ -788,6 +792,20 @@ def test_market_order_follows_the_price_until_it_is_filled(instructions: Play) -
         (2, "LIMIT IOC"),
     ]
     assert instructions.fills("market") == [(3, 7000.2), (2, 7000.2)]
+
+
+def test_market_order_follows_the_price_where_the_exchange_has_market_orders_too(
+    instructions: Play,
+) -> None:
+    """The exchange cancels what the book lacks: a stop that ends there leaves lots unprotected."""
+    assert [(s.at, s.volume) for s in instructions.sent("market DCE")] == [
+        ("10:33:10", 7),
+        ("10:33:20", 1),
+    ]
+    assert instructions.fills("market DCE") == [(3, 9002), (3, 9008), (1, 9002)]
+    assert instructions.end("market DCE").status == C
+    assert [size for size, _ in instructions.fills("stop CZCE")] == [3, 3, 1]
+    assert instructions.end("stop CZCE").status == C
 
 
 def test_market_order_as_fok_or_fak_ends_as_the_exchange_says(instructions: Play) -> None:
@@ -1358,6 +1376,30 @@ def test_targets_and_close_go_by_what_the_account_holds(tmp_path: Path) -> None:
     assert result.broker.positions() == {}
     gain = sum(trade.pnlcomm for trade in result.bt_trades if trade.isclosed)
     assert result.broker.getvalue() - 10_000_000 == pytest.approx(gain)
+
+
+def test_positions_are_read_as_backtraders_strategies_do(tmp_path: Path) -> None:
+    """`self.positions[data]` was a TypeError: the broker's `positions` is a method here."""
+
+    def look(s: Trader) -> None:
+        rb = s.by["SHFE.rb2601"]
+        s.notes["each"] = (
+            s.getposition(rb).size,
+            s.positions[rb].size,
+            s.getpositions()[rb].price,
+            {name: held.size for name, held in s.getpositionsbyname().items()},
+            s.getpositionbyname("DCE.m2601").size,
+            sorted(s.broker.positions()),
+        )
+
+    result = play(
+        market(
+            tmp_path, {"SHFE.rb2601": Prices(3000), "DCE.m2601": Prices(3000)}, ("10:31", "10:36")
+        ),
+        {"10:33": buy("rb", "SHFE.rb2601", 2), "10:35": look},
+    )
+    names = {"SHFE.rb2601": 2, "DCE.m2601": 0}
+    assert result.notes["each"] == (2, 2, 3001, names, 0, ["SHFE.rb2601"])
 
 
 # ---- over the night

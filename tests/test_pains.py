@@ -27,6 +27,7 @@ from test_order_types import (
     Prices,
     S,
     Trader,
+    bracket,
     buy,
     cancel,
     leave,
@@ -46,7 +47,7 @@ RB, CU, M, IF = "SHFE.rb2601", "SHFE.cu2511", "DCE.m2601", "CFFEX.IF2510"
 FEW: dict[str, Any] = {"lots": 3, "deep": 3}
 LIMIT: dict[str, Any] = {"exectype": bt.Order.Limit}
 STOP: dict[str, Any] = {"exectype": bt.Order.Stop}
-HOUR = ("10:31", "11:20")  # time to connect again: a market in lock-step does not wait for it
+HOUR = ("10:31", "11:10")  # time to connect again: a market in lock-step does not wait for it
 
 
 @pytest.fixture(autouse=True)
@@ -161,8 +162,7 @@ def test_partial_fills_are_each_counted_once_and_add_up(tmp_path: Path) -> None:
 
 
 FAULTS: Mapping[str, Sequence[Callable[[LocalExchange], None]]] = {
-    "trading lost for 1 s": [lambda e: e.drop("td", 1)],
-    "trading lost for 15 s": [lambda e: e.drop("td", 15)],
+    "trading lost": [lambda e: e.drop("td", 15)],
     "both lost": [lambda e: e.drop("td", 15), lambda e: e.drop("md", 15)],
     "killed and revived": [LocalExchange.kill, LocalExchange.revive],
     "everything repeated": [lambda e: e.repeat("td")],
@@ -177,7 +177,7 @@ def test_fills_are_counted_once_whatever_the_connection_does(
     """The whole picture of the account comes again after each reconnect, old trades included."""
     exchange = market(
         tmp_path,
-        {RB: Prices(3000, {"10:33:20": 3005, "11:00:20": 3000}, **FEW), M: Prices(3000)},
+        {RB: Prices(3000, {"10:33:20": 3005, "10:58:20": 3000}, **FEW), M: Prices(3000)},
         HOUR,
     )
     result = play(
@@ -217,7 +217,7 @@ def test_orders_that_rest_through_a_reconnect_stay(tmp_path: Path) -> None:
 
     A limit order was told Rejected and filled afterwards; a stop-limit stood twice.
     """
-    exchange = market(tmp_path, {RB: Prices(3000, {"11:10": 2949}), M: Prices(3000)}, HOUR)
+    exchange = market(tmp_path, {RB: Prices(3000, {"11:05": 2949}), M: Prices(3000)}, HOUR)
     result = play(
         exchange,
         {
@@ -384,8 +384,7 @@ def test_cancel_and_close_in_one_bar_closes(tmp_path: Path) -> None:
     assert result.legs("close") == [("SELL", "CLOSETODAY", 2)]
     assert result.legs("turn") == [("SELL", "CLOSE", 2), ("SELL", "OPEN", 1)]
     assert result.legs("verb") == [("SELL", "CLOSETODAY", 2)]
-    assert result.held(M) == (0, 0, 1, 0)
-    assert [s for s in paths if result.held(s) != (0, 0, 0, 0)] == [M]
+    assert result.broker.positions() == {}
 
 
 # ---- closing 5 of 3 today + 10 yesterday sends 3 + 5
@@ -651,7 +650,7 @@ def test_stops_oco_pairs_and_brackets_live_through_a_restart(tmp_path: Path) -> 
         low = s.buy(data=s.by[M], price=2980, **LIMIT)
         s.buy(data=s.by[M], price=3020, oco=low, **STOP)
 
-    def bracket(s: Trader) -> None:
+    def protected(s: Trader) -> None:
         s.buy_bracket(data=s.by[IF], size=2, exectype=bt.Order.Market, stopprice=4485,
                       limitprice=4600)  # fmt: skip
 
@@ -664,7 +663,7 @@ def test_stops_oco_pairs_and_brackets_live_through_a_restart(tmp_path: Path) -> 
                     sell("stop", RB, 2, price=2980, **STOP),
                     pair,
                     sell("trail", CU, exectype=bt.Order.StopTrail, trailamount=50),
-                    bracket,
+                    protected,
                 ],
                 "10:36": leave,
             },
@@ -738,6 +737,28 @@ def test_stop_whose_price_was_passed_while_nobody_looked_goes_off_at_the_start(
 
 
 # ---- what the account contradicts
+
+
+def test_bracket_protects_no_more_than_is_held(tmp_path: Path) -> None:
+    """Closed by hand meanwhile, its stop would have opened a short position."""
+    paths = {M: Prices(3000, {"10:36:20": 2970}), CU: Prices(80000, {"10:36:20": 81000})}
+    alone: dict[str, Any] = {"size": 2, "exectype": bt.Order.Market, "limitexec": None}
+    result = play(
+        market(tmp_path, paths, ("10:31", "10:40")),
+        {
+            "10:33": [
+                bracket("buy_bracket", "m m/stop m/target", M, stopprice=2980, **alone),
+                bracket("sell_bracket", "cu cu/stop cu/target", CU, stopprice=80500, **alone),
+            ],
+            "10:35": [
+                by_another("SELL", "CLOSE", M, 2, 2999, "by hand 1"),
+                by_another("BUY", "CLOSETODAY", CU, 1, 80010, "by hand 2"),
+            ],
+        },
+    )
+    assert result.end("m/stop").status == "Canceled"
+    assert sum(size for size, _ in result.fills("cu/stop")) == 1
+    assert result.broker.positions() == {}
 
 
 def test_close_verb_on_lots_that_are_gone_says_so(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_today_after_the_close_is_past(copper: Sessions) -> None:
 
 @pytest.mark.parametrize(
     "valid",
-    [math.nan, pd.NaT, True, False, "2019-03-06", "DAY", [], object(), np.datetime64("2019-03-06")],
+    [math.nan, pd.NaT, True, False, "2019-03-06", "DAY", [], object, np.datetime64("2019-03-06")],
     ids=repr,
 )
 def test_what_is_no_moment_is_refused(valid: Any, copper: Sessions) -> None:
