@@ -3,9 +3,10 @@
     python benchmarks/_orders_client.py '{"loop": "raw", "urls": {...}, "orders": 100, ...}'
 
 Prints one line of JSON with a row for each order, ns: from the packet with the price change until
-the program sees it, until its call that orders has returned, and until the order is given to the
-socket; the first two are null where the program makes no call. All loops have the same socket,
-which notes the times; nothing else of TqSdk is touched, and nothing of ours.
+the program sees it, until its call that orders has returned, until the order is given to the
+socket, and the CPU time of the thread until then; the first two are null where the program makes no
+call. All loops have the same socket, which notes the times; nothing else of TqSdk is touched, and
+nothing of ours.
 """
 
 from __future__ import annotations
@@ -31,9 +32,14 @@ Asked = dict[str, Any]
 WARM = 100  # updates before the first order: what came during the login is behind
 TAIL = 20  # updates after the last order, which leaves with the first of them
 
-packets: list[tuple[int, bytes]] = []  # all that came, with the moments at which they were whole
-calls: list[tuple[int, int]] = []  # moments before and after each call that ordered
-orders: list[tuple[int, str]] = []  # all that went, with the moments at which they did
+Moment = tuple[int, int]  # ns of the monotonic clock, ns of CPU time of this thread
+packets: list[tuple[Moment, bytes]] = []  # all that came, and when they were whole
+calls: list[tuple[Moment, Moment]] = []  # before and after each call that ordered
+orders: list[tuple[Moment, str]] = []  # all that went, and when they did
+
+
+def now() -> Moment:
+    return time.perf_counter_ns(), time.thread_time_ns()
 
 
 class Stamped(ClientConnection):
@@ -41,12 +47,12 @@ class Stamped(ClientConnection):
 
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-            packets.append((time.perf_counter_ns(), bytes(event.data)))
+            packets.append((now(), bytes(event.data)))
         super().process_event(event)
 
     async def send(self, message: Any, **options: Any) -> None:
         if isinstance(message, str) and '"insert_order"' in message:
-            orders.append((time.perf_counter_ns(), message))
+            orders.append((now(), message))
         await super().send(message, **options)
 
 
@@ -64,34 +70,44 @@ def main() -> None:
 def answers(symbol: str) -> list[list[int | None]]:
     """A row for each order, counted from the newest price change before it to its side."""
     moves, rows, answered = _moves(symbol), [], set()
-    for number, (at_ns, text) in enumerate(orders):
-        side = json.loads(text)["direction"]
-        began_ns = max(ns for ns, direction in moves if ns < at_ns and direction == side)
-        seen = [ns - began_ns for ns in calls[number]] if calls else [None, None]
-        rows.append([*seen, at_ns - began_ns])
-        answered.add(began_ns)
+    for number, (went, side) in enumerate(_departures()):
+        came = max(moment for moment, direction in moves if moment < went and direction == side)
+        seen = [moment[0] - came[0] for moment in calls[number]] if calls else [None, None]
+        rows.append([*seen, went[0] - came[0], went[1] - came[1]])
+        answered.add(came)
     if len(rows) - len(answered) > len(rows) / 50:
         raise SystemExit("price changes with two orders: the loop is slower than the market")
     return rows
 
 
-def _moves(symbol: str) -> list[tuple[int, str]]:
+def _departures() -> list[tuple[Moment, str]]:
+    """When each order went, and its side; what was left of one and sent again is no answer."""
+    packs = [(moment, json.loads(text)) for moment, text in orders]
+    ids = [pack["order_id"].split(".") for _, pack in packs]  # of ours: run.order.leg
+    return [
+        (moment, pack["direction"])
+        for (moment, pack), parts in zip(packs, ids, strict=True)
+        if len(parts) == 1 or parts[-1] == "0"
+    ]
+
+
+def _moves(symbol: str) -> list[tuple[Moment, str]]:
     """When the price rose or fell, as the side of the order that answers it."""
     moves, last = [], None
-    for at_ns, text in packets:
+    for moment, text in packets:
         for diff in json.loads(text).get("data", []):
             price = diff.get("quotes", {}).get(symbol, {}).get("last_price", last)
             if None not in (price, last) and price != last:
-                moves.append((at_ns, "BUY" if price > last else "SELL"))
+                moves.append((moment, "BUY" if price > last else "SELL"))
             last = price
     return moves
 
 
 def timed(order: Callable[..., Any], *terms: Any) -> None:
     """Order, and note when."""
-    before_ns = time.perf_counter_ns()
+    before = now()
     order(*terms)
-    calls.append((before_ns, time.perf_counter_ns()))
+    calls.append((before, now()))
 
 
 # ---- loops without us

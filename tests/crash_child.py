@@ -280,6 +280,23 @@ ALL = (
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in ALL}
+NIGHT = CLOSE_AT + 8
+OVER_NIGHT = (
+    Scenario(
+        "Limit, over the night", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, until=NIGHT
+    ),
+    Scenario(
+        "Stop, over the night",
+        FALLS,
+        {4: buy(4), 8: sell(4, -10, exectype=Stop)},
+        HITS,
+        OPENED | {2: ("Completed", -4)},
+        subject=2,
+        until=NIGHT,
+        protects=frozenset({2}),
+    ),
+)
+EVERY = SCENARIOS | {scenario.name: scenario for scenario in OVER_NIGHT}
 
 
 # ---- where it dies
@@ -376,7 +393,7 @@ class Freezer:
 
     def tells(self, kind: type) -> Callable[..., bool]:
         def told_of(told: Any) -> bool:
-            return type(told) is kind and self.ours(told.ref)
+            return self.ours(told.ref) and isinstance(told, kind)
 
         return told_of
 
@@ -475,7 +492,7 @@ class Writer(bt.Strategy):
 
 def run(spec: Mapping[str, Any]) -> None:
     """One run: `scenario`, `writes` its orders or none, dies at `mark` or at a journal row."""
-    scenario = SCENARIOS[spec["scenario"]]
+    scenario = EVERY[spec["scenario"]]
     freezer = Freezer(scenario.subject)
     if spec["mark"]:
         BY_NAME[spec["mark"]].install(freezer)

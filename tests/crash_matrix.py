@@ -34,9 +34,9 @@ from typing import IO, Any
 import pandas as pd
 from crash_child import (
     BASE,
-    BY_NAME,
     CLOSE_AT,
     EVENING,
+    EVERY,
     MARKS,
     OPENING,
     SCENARIOS,
@@ -195,10 +195,10 @@ class Books:
         return next(iter(self._venue.exchange._desks.values()))
 
     def orders(self) -> dict[str, dict[str, Any]]:
-        return self._past["orders"] | self._desk().picture()["orders"]
+        return self._past["orders"] | dict(self._desk().picture()["orders"])
 
     def trades(self) -> dict[str, dict[str, Any]]:
-        return self._past["trades"] | self._desk().picture()["trades"]
+        return self._past["trades"] | dict(self._desk().picture()["trades"])
 
     def lots_of(self, key: str) -> int:
         """Lots of an order that have traded, or may at this moment."""
@@ -380,10 +380,10 @@ def play(cell: Cell, program: Program, folder: Path) -> Verdict:
     """Run a cell and judge it."""
     verdict, log = Verdict(cell), folder / "log.txt"
     try:
-        outcome = outcome_of(cell, SCENARIOS[cell.scenario], program, folder)
+        outcome = outcome_of(cell, program, folder)
         verdict.reached = outcome.moments[0].is_dead or not (cell.mark or cell.row)
         verdict.again = outcome.moments[1:] != [] and outcome.moments[1].is_dead
-        judge(verdict, SCENARIOS[cell.scenario], outcome)
+        judge(verdict, EVERY[cell.scenario], outcome)
     except Exception as error:  # noqa: BLE001  one cell's trouble is not the others'
         verdict.wrong(f"{type(error).__name__}: {error}")
     if log.exists() and not verdict.holds:
@@ -391,9 +391,9 @@ def play(cell: Cell, program: Program, folder: Path) -> Verdict:
     return verdict
 
 
-def outcome_of(cell: Cell, scenario: Scenario, program: Program, folder: Path) -> Outcome:
+def outcome_of(cell: Cell, program: Program, folder: Path) -> Outcome:
     """Run a cell."""
-    journal = folder / "journal.sqlite"
+    scenario, journal = EVERY[cell.scenario], folder / "journal.sqlite"
     with market(scenario, folder) as exchange:
         exchange.pause()
         books = Books(exchange)
@@ -625,8 +625,15 @@ def play_all(wanted: Sequence[Cell], folder: Path, jobs: int = JOBS) -> dict[Cel
 def table(verdicts: Mapping[Cell, Verdict]) -> Table:
     """Marks down, order types across; "-": an order of this type does not pass the mark."""
     letters = {name: chr(ord("A") + n) for n, name in enumerate(SCENARIOS)}
-    caption = ", ".join(f"{letter} {name}" for name, letter in letters.items())
-    printed = Table(title="Killed at ... x order type", caption=caption, box=box.SIMPLE)
+    names = [f"{letter} {name}" for name, letter in letters.items()]
+    lines = [", ".join(names[n : n + 5]) for n in range(0, len(names), 5)]
+    printed = Table(
+        title="Killed at ... x order type",
+        caption="\n".join(lines),
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     printed.add_column("killed at", no_wrap=True)
     for letter in letters.values():
         printed.add_column(letter, justify="center")
@@ -660,7 +667,7 @@ def main(words: Sequence[str]) -> int:
     wanted = [
         cell for cell in cells() if all(part in str(cell) for part in words if part != "rows")
     ]
-    console, began = Console(), time.monotonic()
+    console, began = Console(width=100), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         played = play_all(wanted, folder)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -541,7 +541,7 @@ class Desk(OrderFloor):
         """Ids of the orders, or of the cancels, that wait on the wire."""
         return [order_id for what, order_id in self.wire if what == kind]
 
-    def leave_alone(self) -> None:
+    def sends_nothing(self) -> None:
         """Nothing waits on the wire."""
         assert self.wire == []
 
@@ -579,11 +579,6 @@ def _check(order: Resting, terms: Instrument) -> None:
     assert abs(steps - round(steps)) < 1e-6, f"{price} is off the grid of {order.symbol}"
     assert not terms.lower_limit > price, f"{price} is below the day's limit"
     assert not terms.upper_limit < price, f"{price} is above the day's limit"
-
-
-def without(instrument: Instrument, **changes: Any) -> Instrument:
-    """Other terms of a contract."""
-    return replace(instrument, **changes)
 
 
 def total(trades: Iterable[Trade]) -> int:

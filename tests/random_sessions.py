@@ -48,7 +48,7 @@ OVER_CLOSING = ("平今手数超过", "平昨手数超过", "平仓手数超过"
 TERMINAL = ("Completed", "Canceled", "Expired", "Margin", "Rejected")
 NO_RETRY_S = 0.02  # TqSdk waits 10 to 20 s before it connects again
 ANSWER_S = 0.3  # for `Rules.answer_s`: real time, while the market runs hundreds of times fast
-PATIENCE_S = 2.0  # real time until the exchange has nothing more to tell
+PATIENCE_S = 2.0  # real time in which all is told and heard while the market stands still
 CALM_MINUTES = 7  # at the end without new orders and faults
 RESTS = 6  # bars of the calm end after which everything must have ended
 
@@ -804,17 +804,26 @@ class RandomTrader(bt.Strategy):
             self.exchange.resume()
 
     def compare(self, withdraws: bool, must: bool) -> bool:
+        """What differs for long while the market stands still is wrong."""
         if withdraws:
             self.broker.cancel_all()
-        seen = self.settled(withdraws)
-        is_at_rest = withdraws and not self.broker._desk.alive
-        if seen is None or (must and not is_at_rest):
-            if must:
-                alive = [(o.ref, o.getstatusname()) for o in self.broker._desk.alive]
-                self.report.problems.append(f"no rest: {alive} alive, {seen and seen.is_quiet}")
-            return False
-        self.report.checks += 1
-        self.report.rests += is_at_rest
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            seen = self.settled(withdraws)
+            is_at_rest = withdraws and not self.broker._desk.alive
+            if seen is None or (must and not is_at_rest):
+                if must:
+                    alive = [(o.ref, o.getstatusname()) for o in self.broker._desk.alive]
+                    self.report.problems.append(f"no rest: {alive} alive, {seen and seen.is_quiet}")
+                return False
+            problems = self.differences(seen, is_at_rest)
+            # after a reconnect TqSdk may ask twice, so that a packet is still on its way
+            if not problems or time.monotonic() > deadline:
+                break
+        self.note(seen, problems, is_at_rest)
+        return is_at_rest
+
+    def differences(self, seen: Picture, is_at_rest: bool) -> list[str]:
         orders, run = self.writer.orders, self.store.key_of(0).rpartition(".")[0]
         problems = [
             *compare_orders(orders, self.writer.most, self.books, seen, run),
@@ -822,15 +831,19 @@ class RandomTrader(bt.Strategy):
         ]
         if is_at_rest:
             self.broker_news()
-            problems += compare_at_rest(
-                orders, self.news.statuses, self.store.journal, seen, run, self.books.untold
-            )
+            told, untold = self.news.statuses, self.books.untold
+            problems += compare_at_rest(orders, told, self.store.journal, seen, run, untold)
+        return problems
+
+    def note(self, seen: Picture, problems: list[str], is_at_rest: bool) -> None:
+        self.report.checks += 1
+        self.report.rests += is_at_rest
+        if is_at_rest:
             self.count(seen)
         moment = f"{self.data.datetime.datetime(0):%d %H:%M}" if len(self.data) else "?"
         self.report.problems += [f"{moment}: {problem}" for problem in problems]
         if self.p.tell:
             self.p.tell(f"{moment} compared, {is_at_rest=} {problems}")
-        return is_at_rest
 
     def settled(self, withdraws: bool) -> Picture | None:
         """The exchange's books once all of them was heard here; None if that takes too long."""

@@ -6,6 +6,7 @@ The exchange (`order_floor`) does only what a test says; expected values are wor
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,6 @@ from order_floor import (
     M,
     ns,
     total,
-    without,
 )
 
 from tianqin_backtrader.errors import BadPrice, InvalidOrder
@@ -44,16 +44,16 @@ def desk() -> Desk:
 # ---- market orders
 
 
-def test_market_order_where_the_exchange_takes_one_ends_with_what_it_got(desk: Desk) -> None:
+def test_market_order_where_the_exchange_takes_one_follows_with_the_rest(desk: Desk) -> None:
+    """A protective stop of more lots than the book ended half-filled, its rest unprotected."""
     key = desk.order(M, BUY, 5)
     assert desk.legs(key) == [(OPEN, 5, None)]
     desk.arrive()
     desk.fill("t.1.0", 2, 3_001.0)
     desk.finish("t.1.0")
-    assert desk.heard(key) == ["Accepted", "2 @ 3001", "Canceled"]
+    assert desk.heard(key) == ["Accepted", "2 @ 3001"]
     desk.tick(M, 3_010.0)
-    desk.at("15:00:01")
-    desk.leave_alone()
+    assert desk.legs(key) == [(OPEN, 5, None), (OPEN, 3, None)]
 
 
 def test_market_order_crosses_the_spread_and_follows_the_price_where_none_exists(
@@ -65,7 +65,7 @@ def test_market_order_crosses_the_spread_and_follows_the_price_where_none_exists
     desk.arrive()
     desk.fill("t.1.0", 2, 90_010.0)
     desk.finish("t.1.0")
-    desk.leave_alone()  # the same price again would find nothing
+    desk.sends_nothing()  # the same price again would find nothing
     desk.tick(CU, 90_050.0)
     assert desk.legs(key)[1:] == [(OPEN, 3, 90_080.0)]
     desk.arrive()
@@ -87,7 +87,7 @@ def test_market_order_stays_where_it_is_after_twenty_tries(desk: Desk) -> None:
     assert desk.sent["t.1.20"].advanced is None
     desk.arrive()
     desk.tick(CU, 90_000.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.fill("t.1.20")
     assert desk.state("t.1") is S.COMPLETED
 
@@ -121,7 +121,7 @@ def test_market_order_stays_at_the_limit_when_nobody_is_opposite(desk: Desk) -> 
 
 
 def test_market_order_without_any_known_price_is_rejected(desk: Desk) -> None:
-    desk.contracts[CU] = without(TERMS[CU], upper_limit=math.nan)
+    desk.contracts[CU] = replace(TERMS[CU], upper_limit=math.nan)
     desk.tick(CU, math.nan)
     key = desk.order(CU, BUY, 2)
     assert desk.heard(key) == ["Rejected"]
@@ -160,7 +160,7 @@ def test_limit_order_rests_and_fills_in_parts(desk: Desk) -> None:
 def test_limit_order_beyond_the_days_limits_is_rejected_before_it_leaves(desk: Desk) -> None:
     key = desk.order(CU, BUY, 1, limit=99_010.0)
     assert desk.heard(key) == ["Rejected"]
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_limit_order_withdrawn_by_another_terminal_ends(desk: Desk) -> None:
@@ -168,7 +168,7 @@ def test_limit_order_withdrawn_by_another_terminal_ends(desk: Desk) -> None:
     desk.arrive()
     desk.finish("t.1.0")
     assert desk.heard(key) == ["Accepted", "Canceled"]
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 # ---- stops
@@ -199,7 +199,7 @@ def test_stops_go_off_once(
 ) -> None:
     key = desk.order(M, SELL, 2, **terms)
     for price in ticks:
-        desk.leave_alone()
+        desk.sends_nothing()
         desk.tick(M, price)
     assert desk.legs(key) == [(OPEN, 2, sent)]
     for price in (2_900.0, 2_950.0, 3_100.0, 2_900.0):
@@ -237,14 +237,14 @@ def test_stoplimit_whose_limit_lies_beyond_the_days_is_sent_at_the_days(
 def test_stop_is_hit_by_prices_of_its_own_contract_only(desk: Desk) -> None:
     desk.order(M, SELL, 1, stop=2_950.0)
     desk.tick(IF, 2_900.0)
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_stop_hit_while_the_market_is_closed_is_sent_at_the_opening(desk: Desk) -> None:
     key = desk.order(M, SELL, 1, stop=2_950.0)
     desk.at("10:20")
     desk.tick(M, 2_940.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("10:30")
     assert desk.legs(key) == [(OPEN, 1, None)]
 
@@ -256,7 +256,7 @@ def test_a_bracket_whose_stop_cannot_be_watched_is_refused_whole(desk: Desk) -> 
     with pytest.raises(InvalidOrder):
         desk.bracket(CU, BUY, 1, trailing, limit=90_000.0)
     desk.pass_s(1)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.blotter.alive == []
 
 
@@ -266,7 +266,7 @@ def test_a_bracket_whose_stop_cannot_be_watched_is_refused_whole(desk: Desk) -> 
 def test_close_order_leaves_shortly_before_the_day_ends(desk: Desk) -> None:
     key = desk.order(CU, BUY, 1, kind=Kind.CLOSE)
     desk.at("14:59:29.9")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("14:59:30")
     assert desk.legs(key) == [(OPEN, 1, 90_030.0)]
     assert desk.heard(key) == ["Accepted", "held"]
@@ -276,7 +276,7 @@ def test_close_order_of_an_evening_waits_for_the_next_afternoon() -> None:
     desk = Desk("2025-12-03 21:30:00")
     key = desk.order(CU, BUY, 1, kind=Kind.CLOSE)
     desk.at("2025-12-03 23:59:59")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("2025-12-04 14:59:30")
     assert len(desk.legs(key)) == 1
 
@@ -287,7 +287,7 @@ def test_close_order_written_after_the_close_is_for_the_next_one() -> None:
     key = desk.order(CU, BUY, 1, kind=Kind.CLOSE)
     desk.pass_s(60)
     desk.at("2025-12-03 21:00:00")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("2025-12-04 14:59:30")
     assert len(desk.legs(key)) == 1
 
@@ -300,7 +300,7 @@ def test_order_whose_time_is_over_is_withdrawn_and_expires(desk: Desk) -> None:
     desk.arrive()
     desk.fill("t.1.0", 1, 2_990.0)
     desk.at("10:04:59.9")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("10:05")
     assert desk.on_wire("cancel") == ["t.1.0"]
     desk.arrive()
@@ -312,7 +312,7 @@ def test_held_stop_expires_here(desk: Desk) -> None:
     desk.at("10:05")
     assert desk.heard(key) == ["Accepted", "held", "Expired"]
     desk.tick(M, 2_900.0)
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_stop_whose_time_is_over_does_not_go_off_on_a_late_tick(desk: Desk) -> None:
@@ -320,7 +320,7 @@ def test_stop_whose_time_is_over_does_not_go_off_on_a_late_tick(desk: Desk) -> N
     key = desk.order(M, SELL, 1, stop=2_950.0, expires_ns=ns("2025-12-03 15:00:00"))
     desk.now_ns = ns("2025-12-03 21:00:00.5")
     desk.tick(M, 2_900.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(key)[-1] == "Expired"
 
 
@@ -338,7 +338,7 @@ def test_order_without_an_end_is_sent_again_the_next_day(desk: Desk) -> None:
     desk.arrive()
     desk.fill("t.1.0", 1, 2_990.0)
     desk.end_day()
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("21:00")
     assert desk.legs(key) == [(OPEN, 3, 2_990.0), (OPEN, 2, 2_990.0)]
     desk.arrive()
@@ -353,7 +353,7 @@ def test_order_ended_by_the_day_a_moment_early_waits_for_the_next_one(desk: Desk
     desk.at("14:59:59.8")
     desk.finish("t.1.0", DAY_IS_OVER)
     desk.at("15:00:00")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("21:00:00")
     assert desk.on_wire() == ["t.1.1"]
 
@@ -397,7 +397,7 @@ def test_market_order_that_is_answered_after_the_close_is_not_sent_again(desk: D
 def test_order_for_a_closed_market_leaves_at_the_opening(desk: Desk) -> None:
     desk.at("10:20")
     key = desk.order(CU, BUY, 1, limit=89_000.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(key) == ["Accepted", "held"]
     desk.pass_s(60)
     assert desk.heard(key) == ["Accepted", "held"]  # said once
@@ -430,7 +430,7 @@ def test_turning_over_opens_only_when_all_is_closed(desk: Desk) -> None:
     desk.arrive()
     desk.fill("t.1.0")
     desk.fill("t.1.1", 2)
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.fill("t.1.1", 1)
     assert desk.legs(key) == [*closing, (OPEN, 3, 90_000.0)]
     desk.arrive()
@@ -446,7 +446,7 @@ def test_turning_over_opens_nothing_after_a_closing_leg_died(desk: Desk) -> None
     desk.finish("t.1.1")
     assert desk.state(key) is S.ACCEPTED  # the other leg rests
     desk.fill("t.1.0")
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(key) == ["Accepted", "2 @ 90000", "Canceled"]
     assert desk.held(CU) == (0 + 3, 0)
 
@@ -459,7 +459,7 @@ def test_turning_over_at_market_follows_the_price_with_both_legs(desk: Desk) -> 
     desk.fill("t.1.0", 1)
     desk.finish("t.1.0")
     desk.finish("t.1.1")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.tick(CU, 89_900.0)
     assert desk.legs(key)[2:] == [(CLOSETODAY, 1, 89_870.0), (CLOSE, 3, 89_870.0)]
     desk.arrive()
@@ -476,7 +476,7 @@ def test_a_refused_closing_leg_ends_the_order_when_the_others_have(desk: Desk) -
     desk.fill("t.1.0")
     assert desk.heard(key) == ["Accepted", "2 @ 90000", "Canceled"]
     assert "交易所拒绝" in desk.work(key).reason
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_policy_without_commas_sends_all_legs_at_once(desk: Desk) -> None:
@@ -486,7 +486,7 @@ def test_policy_without_commas_sends_all_legs_at_once(desk: Desk) -> None:
 
 
 def test_large_orders_are_split_at_the_most_of_one(desk: Desk) -> None:
-    desk.contracts[CU] = without(TERMS[CU], max_limit_order_volume=3)
+    desk.contracts[CU] = replace(TERMS[CU], max_limit_order_volume=3)
     desk.hold(CU, long=(0, 4))
     key = desk.order(CU, SELL, 9, limit=90_000.0)
     assert [leg[:2] for leg in desk.legs(key)] == [(CLOSE, 3), (CLOSE, 1)]
@@ -502,7 +502,7 @@ def test_opening_leg_waits_over_a_break(desk: Desk) -> None:
     desk.arrive()
     desk.at("10:15")
     desk.fill("t.1.0")
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.at("10:30")
     assert desk.legs(key)[1:] == [(OPEN, 3, 3_000.0)]
 
@@ -512,7 +512,7 @@ def test_opening_leg_without_a_price_ends_the_order(desk: Desk) -> None:
     desk.hold(CU, long=(2, 0))
     key = desk.order(CU, SELL, 5)
     desk.arrive()
-    desk.contracts[CU] = without(TERMS[CU], lower_limit=math.nan)
+    desk.contracts[CU] = replace(TERMS[CU], lower_limit=math.nan)
     desk.tick(CU, math.nan)
     desk.fill("t.1.0")
     assert desk.heard(key) == ["Accepted", "2 @ 90000", "Canceled"]
@@ -536,6 +536,19 @@ def test_two_orders_do_not_close_the_same_lots(desk: Desk) -> None:
     desk.arrive()
     third = desk.order(M, SELL, 1, limit=3_002.0)
     assert [leg[:2] for leg in desk.legs(third)] == [(OPEN, 1)]
+
+
+def test_closing_waits_for_lots_that_a_withdrawn_order_frees(desk: Desk) -> None:
+    """Cancel and close in one breath opened the other side."""
+    desk.hold(M, long=(0, 2))
+    resting = desk.order(M, SELL, 2, limit=3_050.0)
+    desk.arrive()
+    desk.cancel_order(resting)
+    key = desk.order(M, SELL, 2)
+    assert desk.legs(key) == []
+    desk.arrive()
+    assert desk.legs(key) == [(CLOSE, 2, None)]
+    desk.arrive()
 
 
 # ---- cancels
@@ -585,7 +598,7 @@ def test_cancel_of_a_market_order_between_two_tries(desk: Desk) -> None:
     desk.finish("t.1.0")
     assert desk.cancel_order(key)
     desk.tick(CU, 90_000.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(key) == ["Accepted", "1 @ 90000", "Canceled"]
 
 
@@ -613,7 +626,7 @@ def test_cancel_that_was_lost_on_its_way_is_sent_once_more(desk: Desk) -> None:
     desk.disconnect()
     desk.cancel_order(key)
     desk.pass_s(11)
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.reconnect()
     assert desk.on_wire("cancel") == ["t.1.0"]
     desk.arrive()
@@ -635,7 +648,7 @@ def test_oco_as_soon_as_one_trades_the_others_go_and_it_stays(desk: Desk) -> Non
     desk.arrive()
     assert desk.heard(second) == ["Accepted", "Canceled"]
     assert desk.state(first) is S.PARTIAL
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.fill("t.1.0", 3, 2_990.0)
     assert desk.state(first) is S.COMPLETED
 
@@ -735,7 +748,7 @@ def test_children_wait_for_their_parent(desk: Desk) -> None:
     desk.arrive()
     desk.fill("t.1.0", 4)
     desk.tick(M, 2_900.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(stop) == desk.heard(limit) == ["Accepted", "held"]
     desk.fill("t.1.0", 1)
     assert desk.legs(limit) == [(CLOSE, 5, 3_050.0)]
@@ -881,10 +894,39 @@ def test_trailing_child_begins_where_its_parent_filled(desk: Desk) -> None:
     desk.tick(M, 2_960.0)
     desk.fill("t.1.0", 1, 2_960.0)
     desk.tick(M, 2_950.0)
-    desk.leave_alone()  # 2,980 would have been hit: 20 below 3,000, where it was written
+    desk.sends_nothing()  # 2,980 would have been hit: 20 below 3,000, where it was written
     assert desk.heard(stop)[-1] == "moved to 2940"
     desk.tick(M, 2_940.0)
     assert desk.legs(stop) == [(CLOSE, 1, None)]
+
+
+def test_trailing_child_keeps_its_stop_where_its_distance_leaves_no_price(desk: Desk) -> None:
+    trailing = {"kind": Kind.TRAIL, "trail_amount": 2_990.0}  # from 3,000: 10
+    _, stop = desk.bracket(M, BUY, 1, trailing, limit=2_980.0)
+    desk.arrive()
+    desk.tick(M, 2_980.0)
+    desk.fill("t.1.0", 1, 2_980.0)
+    desk.tick(M, 10.0)
+    assert desk.legs(stop) == [(CLOSE, 1, None)]
+
+
+def test_children_protect_only_what_is_held_still(desk: Desk) -> None:
+    """Lots closed by hand: the stop would have opened a short position."""
+    _, stop = filled_bracket(desk, 5, STOP)
+    desk.interfered = True
+    desk.foreign("other.1", M, SELL, CLOSE, 3)
+    desk.fill("other.1")
+    desk.tick(M, 2_950.0)
+    assert desk.legs(stop) == [(CLOSE, 2, None)]
+
+
+def test_children_end_when_nothing_is_held_any_more(desk: Desk) -> None:
+    _, stop = filled_bracket(desk, 5, STOP)
+    desk.foreign("other.1", M, SELL, CLOSE, 5)
+    desk.fill("other.1")
+    desk.tick(M, 2_950.0)
+    assert desk.legs(stop) == []
+    assert desk.heard(stop)[-1] == "Canceled"
 
 
 def test_bracket_of_a_short_position_at_shfe(desk: Desk) -> None:
@@ -911,7 +953,7 @@ def test_held_stop_is_changed_here(desk: Desk) -> None:
     key = desk.order(M, SELL, 2, stop=2_950.0)
     desk.blotter.modify(key, price=2_900.0, volume=3)
     desk.tick(M, 2_940.0)
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.tick(M, 2_900.0)
     assert desk.legs(key) == [(OPEN, 3, None)]
 
@@ -995,7 +1037,7 @@ def test_larger_volume_and_then_cancelled_is_complete_with_the_old_one(desk: Des
     desk.fill("t.1.0", 5, 2_990.0)
     assert desk.heard(key) == ["Accepted", "5 @ 2990", "Completed"]
     desk.obey("t.1.0")
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 @pytest.mark.parametrize("filled", [3, 4])
@@ -1012,7 +1054,7 @@ def test_smaller_volume_that_fills_meanwhile_completes(desk: Desk, filled: int) 
         f"modified to {filled}",
         "Completed",
     ]
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_another_end_keeps_the_place_in_the_queue(desk: Desk) -> None:
@@ -1021,7 +1063,7 @@ def test_another_end_keeps_the_place_in_the_queue(desk: Desk) -> None:
     desk.arrive()
     desk.blotter.modify(key, expires_ns=ns("2025-12-03 10:10:00"))
     desk.at("10:05")
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.heard(key) == ["Accepted", "modified to 5"]
     desk.at("10:10")
     desk.arrive()
@@ -1043,7 +1085,7 @@ def test_volume_that_has_filled_already_is_no_change(desk: Desk) -> None:
     desk.fill("t.1.0", 3, 2_990.0)
     with pytest.raises(InvalidOrder, match="filled 3"):
         desk.blotter.modify(key, volume=3)
-    desk.leave_alone()
+    desk.sends_nothing()
     assert desk.state(key) is S.PARTIAL
 
 
@@ -1153,7 +1195,7 @@ def test_old_picture_of_a_filled_order_cancels_nothing(desk: Desk) -> None:
     desk.fill("t.1.0")
     desk.hear(alive)
     assert desk.state(key) is S.COMPLETED
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 # ---- lost connections
@@ -1174,7 +1216,7 @@ def test_order_that_never_arrived_is_rejected(desk: Desk) -> None:
     desk.pass_s(0.1)
     assert desk.heard(key) == ["Rejected"]
     assert "never reached the exchange" in desk.work(key).reason
-    desk.leave_alone()
+    desk.sends_nothing()
 
 
 def test_stop_that_never_arrived_is_sent_again(desk: Desk) -> None:
@@ -1249,7 +1291,7 @@ def test_order_whose_day_ended_unheard_stands_again(desk: Desk) -> None:
     desk.end_day()
     desk.at("21:00")
     desk.reconnect()
-    desk.leave_alone()
+    desk.sends_nothing()
     desk.pass_s(3)
     desk.pass_s(0)
     assert desk.on_wire() == ["t.1.1"]

@@ -10,8 +10,10 @@ The suite runs 100 sessions. TIANQIN_NIGHTLY=1 runs 2,500 longer ones:
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -145,6 +147,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         few = st.tuples(st.integers(0, 4), st.integers(0, 4))
+        self.desk.contracts[CU] = replace(TERMS[CU], max_limit_order_volume=3)  # it splits orders
         for symbol in SYMBOLS:
             self.desk.hold(symbol, long=data.draw(few), short=data.draw(few))
             self.desk.blotter.progress.lots.follow(symbol)
@@ -260,11 +263,11 @@ class Sessions(RuleBasedStateMachine):
         parent = desk.ticket(symbol, direction, volume, limit=limit)
         stop = {"stop": self.price(symbol, -3 * sign)}
         trail = {"kind": Kind.TRAIL, "trail_amount": 2 * TERMS[symbol].price_tick}
-        children = [trail if trails else stop] * (1 + twice)
-        children.append({"limit": self.price(symbol, 3 * sign)})
+        legs: list[dict[str, Any]] = [trail if trails else stop] * (1 + twice)
+        legs.append({"limit": self.price(symbol, 3 * sign)})
         against = SELL if direction is BUY else BUY
-        tied = {"parent": parent.key, "volume": volume}
-        self.write([parent, *(desk.ticket(symbol, against, **tied, **child) for child in children)])
+        children = [desk.ticket(symbol, against, volume, parent=parent.key, **leg) for leg in legs]
+        self.write([parent, *children])
         if entered and not desk.is_down:
             self.enter(parent.key, entered)
 
@@ -302,9 +305,11 @@ class Sessions(RuleBasedStateMachine):
 
     # ---- the market and the exchange
 
-    @rule(symbol=symbols, up=steps)
-    def tick(self, symbol: str, up: int) -> None:
-        self.desk.tick(symbol, self.price(symbol, up))
+    @rule(symbol=symbols, up=steps, empty=st.sampled_from(["", "", "", "bid", "ask"]))
+    def tick(self, symbol: str, up: int, empty: str) -> None:
+        """A trade; one side of the book may be empty."""
+        sides = {empty: math.nan} if empty else {}
+        self.desk.tick(symbol, self.price(symbol, up), **sides)
 
     @rule(data=st.data(), count=st.integers(1, 4))
     def arrive(self, data: st.DataObject, count: int) -> None:
@@ -340,7 +345,7 @@ class Sessions(RuleBasedStateMachine):
         """A moment without trouble: all arrives, some trade, all is told, the price moves."""
         self.trade_some(most, chosen)
         self.desk.deliver()
-        self.tick(symbol, up)
+        self.desk.tick(symbol, self.price(symbol, up))
 
     @rule(
         most=st.integers(1, 6),
@@ -373,13 +378,15 @@ class Sessions(RuleBasedStateMachine):
             if chosen >> number % 4 & 1:
                 self.desk.fill(order.order_id, min(most, order.left))
 
-    @rule(data=st.data(), what=st.sampled_from(["withdraw", "foreign", "ghost", "day"]))
+    @rule(data=st.data(), what=st.sampled_from(["withdraw", "refusals", "foreign", "ghost", "day"]))
     def rarely(self, data: st.DataObject, what: str) -> None:
         """What a strategy must live with and meets seldom."""
         if what == "withdraw":
             self.withdraw(data)
         elif what == "day":
             self.end_day(data)
+        elif what == "refusals":
+            self.desk.refuses_to_send = "" if self.desk.refuses_to_send else "风控规则"
         elif self.desk.is_down or data.draw(st.integers(0, 2)):
             return
         elif what == "ghost":
@@ -522,6 +529,7 @@ class Sessions(RuleBasedStateMachine):
         """Let everything arrive and be told, then look."""
         desk = self.desk
         self.reconnect()
+        desk.refuses_to_send = ""
         for _ in range(40):
             while desk.wire:
                 self.arrive_one(1)

@@ -20,7 +20,7 @@ from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
 from .terms import AccountTerms
-from .verbs import ExchangeVerbs
+from .verbs import ExchangeVerbs, HeldPositions
 from .working import Rules
 
 if TYPE_CHECKING:
@@ -171,8 +171,17 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
             return self._last[1].get(symbol, AccountPosition(symbol))
         return self._store.connection.trading.position(symbol)
 
-    def positions(self) -> dict[str, AccountPosition]:
-        """Everything the account holds, by contract; contracts without lots are left out."""
+    @property
+    def positions(self) -> HeldPositions:
+        """`positions()`: everything the account holds, by contract. `positions[data]`: net."""
+        return HeldPositions(self._held, self.getposition)
+
+    def get_orders_open(self, safe: bool = False) -> list[bt.Order]:
+        """Orders that can still trade; clones of them if `safe`."""
+        alive = self._working_desk.alive
+        return [order.clone() for order in alive] if safe else alive
+
+    def _held(self) -> dict[str, AccountPosition]:
         held = self._last[1] if self._last else self._store.connection.trading.positions()
         return {symbol: p for symbol, p in held.items() if p.long.total or p.short.total}
 

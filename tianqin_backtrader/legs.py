@@ -35,6 +35,7 @@ class LegFollower:
     ) -> None:
         self._sender, self._ledger, self._stands = sender, ledger, stands
         self._exchange, self._diary = exchange, diary
+        self._tries = rules.tries
         self._answer_ns = int(rules.answer_s * SECOND_NS)
 
     def on_picture(self, work: Work, picture: OrderPicture) -> list[Event]:
@@ -123,11 +124,16 @@ class LegFollower:
             return Phase.DONE
         if any(self.ended_with_day(leg) for leg in short):
             return self._after_day(work, work.ticket, short)
-        if all(leg.advanced == "FAK" for leg in short):
+        if work.tries < self._tries and all(self._follows(leg) for leg in short):
             work.tries += 1
             work.follows_price = True
             return Phase.DUE
         return Phase.DONE
+
+    def _follows(self, leg: LegWork) -> bool:
+        """Whether the exchange cancelled what the leg could not trade at once, on its own day."""
+        is_immediate = leg.advanced == "FAK" or leg.price is None
+        return is_immediate and self._exchange.now_ns < leg.day_ends_ns
 
     def _after_day(self, work: Work, ticket: Ticket, short: list[LegWork]) -> Phase:
         """Exchanges end all orders with the day; those that stand longer are sent again."""

@@ -66,7 +66,7 @@ class Restart:
             for symbol, position in held.items():
                 self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
         self._desk.show_all()
-        if before:
+        if before or works:
             for text in differences(before, held, news):
                 self._warn(Notice.JOURNAL_DIFFERENCE, text)
         self._tell_unfollowed()

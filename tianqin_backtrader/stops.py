@@ -44,7 +44,10 @@ def released_trigger(work: Work, exchange: Exchange) -> Trigger | None:
     last = float(exchange.quote(work.symbol)["last_price"])
     if work.ticket.kind not in TRAILING or not 0 < last < math.inf:
         return work.trigger
-    return trigger_of(work.ticket, exchange, last)
+    try:
+        return trigger_of(work.ticket, exchange, last)
+    except InvalidOrder:  # the price has fallen below the distance
+        return work.trigger
 
 
 def changed_trigger(work: Work, ticket: Ticket, exchange: Exchange) -> Trigger | None:

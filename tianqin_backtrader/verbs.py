@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import backtrader as bt
@@ -14,7 +15,24 @@ from .model import AccountPosition, Offset, OrderPicture
 from .ordering import whole_lots
 from .working import Work
 
-__all__ = ["ExchangeVerbs"]
+__all__ = ["ExchangeVerbs", "HeldPositions"]
+
+
+class HeldPositions:
+    """What the account holds; Backtrader's strategies read `broker.positions[data]`."""
+
+    def __init__(
+        self, held: Callable[[], dict[str, AccountPosition]], net: Callable[[Any], bt.Position]
+    ) -> None:
+        self._held, self._net = held, net
+
+    def __call__(self) -> dict[str, AccountPosition]:
+        """By contract; contracts without lots are left out."""
+        return self._held()
+
+    def __getitem__(self, data: Any) -> bt.Position:
+        """Net lots of the feed's contract."""
+        return self._net(data)
 
 
 class ExchangeVerbs:
@@ -33,8 +51,9 @@ class ExchangeVerbs:
     def _working_desk(self) -> OrderDesk:
         raise NotImplementedError
 
-    def positions(self) -> dict[str, AccountPosition]:
-        """Everything the account holds, by contract."""
+    @property
+    def positions(self) -> HeldPositions:
+        """`positions()`: everything the account holds, by contract. `positions[data]`: net."""
         raise NotImplementedError
 
     # ---- open and close
