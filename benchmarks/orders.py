@@ -90,9 +90,12 @@ def exchange(market: Path) -> Iterator[dict[str, str]]:
     """The addresses of an exchange in a process of its own, in real time."""
     options = ["--replay", str(market), "--start", BEGINS, "--speed", "1"]
     command = [*PYTHON, "-m", "tianqin_backtrader", "exchange", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=pipe, stderr=nowhere, encoding="utf-8")
     try:
         lines = [process.stdout.readline() if process.stdout else "" for _ in range(4)]
+        if not all(lines):
+            raise SystemExit(f"the exchange did not start: {' '.join(command)}")
         exports = [line.removeprefix("export ").strip().partition("=") for line in lines]
         yield {name: url for name, _, url in exports}
     finally:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import InvalidOrder
+from .journal_entries import trade_record
 from .journal_records import HoldingRecord
 from .orders import OrderLedger
 from .progress import Progress, Told
@@ -30,7 +31,6 @@ from .working import (
     Then,
     Triggered,
     Work,
-    trade_record,
 )
 
 __all__ = ["Blotter", "Told"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .journal_entries import leg_record
 from .orders import Event, OrderLedger
 from .sending import Sender
 from .tickets import Ticket
 from .values import OrderPicture
-from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Work, leg_record
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Work
 
 __all__ = ["LOST", "LegFollower"]
 
@@ -42,6 +43,7 @@ class LegFollower:
         """Take a leg's picture; one that comes to life after its order's end is withdrawn."""
         leg = work.leg(picture.order_id)
         leg.absent_ns = 0
+        leg.exchange_order_id = picture.exchange_order_id or leg.exchange_order_id
         before = leg.state
         known = bool(picture.exchange_order_id) or picture.filled > 0
         events = self._ledger.on_order(picture)

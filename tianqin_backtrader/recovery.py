@@ -225,6 +225,7 @@ def _add_leg(progress: Progress, exchange: Exchange, work: Work, record: LegReco
         record.order_id, record.number, record.stage, Offset(record.offset), record.volume, told
     )
     leg.advanced, leg.state = record.advanced or None, record.state
+    leg.exchange_order_id = record.exchange_order_id
     leg.price = record.price_type if record.price_type in ("BEST", "FIVELEVEL") else record.price
     sessions = exchange.sessions(work.symbol)
     if leg.state != "planned":

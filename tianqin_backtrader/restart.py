@@ -46,9 +46,7 @@ class Restart:
         self._desk, self._floor, self._channel = desk, floor, channel
         self._journal, self._feeds, self._tell = journal, feeds, tell
 
-    def run(
-        self, make: Callable[[Any, Ticket], bt.Order], restored: Callable[[], None]
-    ) -> None:
+    def run(self, make: Callable[[Any, Ticket], bt.Order], restored: Callable[[], None]) -> None:
         """Do all of it.
 
         `make` gives the Backtrader order of a ticket on a feed; `restored` is called when the

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .contracts import check_limits, takes_market_orders
 from .errors import OrderError
+from .journal_entries import leg_record
 from .journal_records import LegRecord
 from .lots import Lots
 from .offsets import Leg, plan_close, plan_legs, policy_of
 from .orders import OrderLedger
 from .pricing import crossing_price
 from .values import Direction, Offset, OrderPicture
-from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work, leg_record
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work
 
 __all__ = ["CLOSED", "DOWN", "Sender"]
 

@@ -15,10 +15,11 @@ from .connection import Connection
 from .contracts import SPLITS_TODAY
 from .errors import InvalidOrder, WrongSetting
 from .floor import Floor
+from .journal_entries import leg_record
 from .model import Direction, Offset
 from .offsets import policy_of
 from .targets import TargetOptions, TargetTasks
-from .working import Diary, LegWork, Modified, Phase, Then, Work, leg_record
+from .working import Diary, LegWork, Modified, Phase, Then, Work
 
 __all__ = ["TargetDesk", "TargetPrice", "TargetRules"]
 

@@ -19,7 +19,7 @@ from .orders import LegState, OrderState
 from .sessions import Sessions
 from .tickets import Ticket
 from .triggers import Trigger
-from .values import AccountPosition, Direction, Instrument, Offset, OrderPicture, Trade
+from .values import AccountPosition, Direction, Instrument, Offset
 
 __all__ = [
     "Diary",
@@ -33,8 +33,6 @@ __all__ = [
     "Then",
     "Triggered",
     "Work",
-    "leg_record",
-    "trade_record",
 ]
 
 SECOND_NS = 1_000_000_000
@@ -188,6 +186,7 @@ class LegWork:
     advanced: str | None = None
     state: str = "planned"
     day_ends_ns: int = 0  # close of the trading day on which it was sent
+    exchange_order_id: str = ""
     lost: bool = False  # the exchange never had it
     absent_ns: int = 0  # when a whole picture did not show it, by a monotonic clock
 
@@ -272,43 +271,3 @@ class Work:
 def _text(ticket: Ticket) -> str:
     """An order is written down several times with one ticket."""
     return ticket.to_text()
-
-
-def leg_record(work: Work, leg: LegWork, at_ns: int, picture: OrderPicture | None) -> LegRecord:
-    """As the journal keeps it."""
-    price = leg.price if isinstance(leg.price, float) else None
-    kind = leg.price if isinstance(leg.price, str) else "ANY" if price is None else "LIMIT"
-    return LegRecord(
-        order_id=leg.order_id,
-        key=work.key,
-        number=leg.number,
-        stage=leg.stage,
-        symbol=work.symbol,
-        direction=work.ticket.direction.value,
-        offset=leg.offset.value,
-        volume=leg.volume,
-        price=price,
-        advanced=leg.advanced or "",
-        state=leg.state,
-        left=leg.volume - leg.told.filled if picture is None else picture.volume_left,
-        exchange_order_id="" if picture is None else picture.exchange_order_id,
-        reason=leg.told.reason,
-        at_ns=at_ns,
-        price_type=kind,
-    )
-
-
-def trade_record(key: str, trade: Trade) -> TradeRecord:
-    """As the journal keeps it."""
-    return TradeRecord(
-        order_id=trade.order_id,
-        trade_id=trade.trade_id,
-        key=key,
-        symbol=trade.symbol,
-        direction=trade.direction.value,
-        offset=trade.offset.value,
-        price=trade.price,
-        volume=trade.volume,
-        commission_cny=trade.commission_cny,
-        time_ns=trade.time_ns,
-    )
