@@ -75,6 +75,7 @@ class Scenario:
     largest: int = 0  # lots of an exchange order; 0: the contract's own limit
     protects: frozenset[int] = frozenset()  # orders that may not be given up
     early: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    execution: str = "direct"
 
 
 def cny(strategy: Any, ticks: int) -> float:
@@ -282,6 +283,8 @@ ALL = (
 SCENARIOS = {scenario.name: scenario for scenario in ALL}
 NIGHT = CLOSE_AT + 8
 OVER_NIGHT = (
+    Scenario("Target", FLAT, {5: buy(5)}, PARTS, {1: ("Completed", 5)}, execution="target"),
+    Scenario("Target, turning over", FLAT, {4: buy(2), 10: sell(4)}, PARTS, {1: ("Completed", 2), 2: ("Completed", -4)}, subject=2, execution="target"),
     Scenario(
         "Limit, over the night", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, until=NIGHT
     ),
@@ -504,7 +507,7 @@ def run(spec: Mapping[str, Any]) -> None:
     ) as s:
         _say_when_begun(s)
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
-        cerebro.setbroker(s.getbroker())
+        cerebro.setbroker(s.getbroker(scenario.execution))
         cerebro.adddata(s.getdata(scenario.symbol, timeframe=bt.TimeFrame.Ticks, history=0))
         cerebro.addstrategy(Writer, acts=scenario.acts if spec["writes"] else {}, heard=heard)
         cerebro.run()

@@ -28,7 +28,7 @@ class Seen:
 class Watcher(bt.Strategy):
     """Collects, and calls `act(self)` on every live bar."""
 
-    params = (("seen", None), ("act", None))
+    params: Any = (("seen", None), ("act", None))
 
     def notify_data(self, data: Any, status: int, *_: Any) -> None:
         self.p.seen.statuses.append(data._getstatusname(status))

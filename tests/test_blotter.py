@@ -1385,6 +1385,18 @@ def test_lots_that_another_program_freezes_are_not_ours_to_close(desk: Desk) -> 
     desk.arrive()
 
 
+def test_lots_that_are_frozen_by_nobody_known_are_waited_for(desk: Desk) -> None:
+    """The account shows the other program's order before the order itself is told."""
+    desk.hold(M, long=(0, 3))
+    with desk.lagging():
+        desk.foreign("other.1", M, SELL, CLOSE, 2)
+        desk.deliver(AccountPosition)
+        key = desk.order(M, SELL, 2, limit=3_000.0)
+        assert desk.legs(key) == []
+    desk.deliver()
+    assert desk.legs(key) == [(CLOSE, 1, 3_000.0)]
+
+
 def test_trades_of_another_program_are_counted(desk: Desk) -> None:
     desk.order(M, BUY, 1, limit=2_900.0)
     desk.foreign("other.1", M, BUY, OPEN, 2)

@@ -67,7 +67,9 @@ def test_the_bracket_protects_what_it_buys(evening: None) -> None:
     exec(program("buy_bracket"), names)
     ended: list[tuple[str, str]] = []
 
-    class Told(names["Protected"]):  # type: ignore[misc]
+    protected: Any = names["Protected"]
+
+    class Told(protected):
         def notify_order(self, order: bt.Order) -> None:
             if not order.alive():
                 ended.append((order.getordername(), order.getstatusname()))

@@ -21,7 +21,7 @@ Act = Callable[[Any], None]
 class Looker(Watcher):
     """Also keeps what the store says, and how many bars had come when it said so."""
 
-    params = (("notices", None), ("stop_after", 0))
+    params: Any = (("notices", None), ("stop_after", 0))
 
     def notify_store(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         self.p.notices.append((len(self), msg, args, kwargs))
@@ -48,7 +48,8 @@ def trade(
     **options: Any,
 ) -> tuple[Seen, list[Any], Any]:
     """Trade for some bars; what was seen, the notices, and the broker."""
-    seen, notices = Seen(), []
+    seen = Seen()
+    notices: list[Any] = []
     with TqStore(exchange=exchange, journal=journal) as store:
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         broker = store.getbroker(**options)
