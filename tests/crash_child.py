@@ -59,8 +59,9 @@ class Scenario:
 
     way: last prices as (instant, ticks from `BASE`), each until the next. acts: what the strategy
     does, by instant. subject: Backtrader's reference of the order that the marks are about. facts:
-    what happens to it, which decides the marks that make sense. ends: what the orders come to when
-    nobody dies, by reference: status and signed lots. early: what some come to where the death
+    what happens to it, which decides the marks that make sense; "given up": a death in its course
+    may end it, with the reason, though all of it was at the exchange. ends: what the orders come to
+    when nobody dies, by reference: status and signed lots. early: what some come to where the death
     comes before the strategy has done all of its acts. until: the last instant.
     """
 
@@ -135,7 +136,8 @@ def modify(ref: int, ticks: int) -> Act:
 
 Stop, StopLimit = bt.Order.Stop, bt.Order.StopLimit
 Trail, TrailLimit = bt.Order.StopTrail, bt.Order.StopTrailLimit
-SENDS = frozenset({"sends"})
+TARGET = frozenset({"wired", "fills", "ends", "parts", "given up"})  # TqSdk's task sends its legs
+SENDS = frozenset({"sends", "wired"})
 FILLS = SENDS | {"fills", "ends"}
 PARTS = FILLS | {"parts"}
 HITS = PARTS | {"due"}
@@ -175,7 +177,7 @@ ALL = (
         "Limit, modified",
         DIPS,
         {5: buy(5, -50), 10: modify(1, -1)},
-        PARTS | {"withdrawn", "modified"},
+        PARTS | {"withdrawn", "modified", "given up"},
         {1: ("Completed", 5)},
         early={1: ("Accepted", 0)},
     ),
@@ -279,12 +281,28 @@ ALL = (
         subject=2,
         protects=frozenset({2, 3}),
     ),
+    Scenario(
+        "Target",
+        FLAT,
+        {5: buy(5)},
+        TARGET,
+        {1: ("Completed", 5)},
+        execution="target",
+    ),
+    Scenario(
+        "Target, turning over",
+        FLAT,
+        {4: buy(2), 10: sell(4)},
+        TARGET,
+        {1: ("Completed", 2), 2: ("Completed", -4)},
+        subject=2,
+        execution="target",
+    ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in ALL}
+
 NIGHT = CLOSE_AT + 8
 OVER_NIGHT = (
-    Scenario("Target", FLAT, {5: buy(5)}, PARTS, {1: ("Completed", 5)}, execution="target"),
-    Scenario("Target, turning over", FLAT, {4: buy(2), 10: sell(4)}, PARTS, {1: ("Completed", 2), 2: ("Completed", -4)}, subject=2, execution="target"),
     Scenario(
         "Limit, over the night", DIPS, {5: buy(5, -1)}, PARTS, {1: ("Completed", 5)}, until=NIGHT
     ),
@@ -424,8 +442,8 @@ MARKS = (
     Mark("row | legs", "", lambda f: f.before(Progress, "begin", f.has_key)),
     Mark("legs | send", "sends", lambda f: f.before(Sender, "_hand_over", f.has_key)),
     Mark("send | wait", "sends", lambda f: f.after(TradingChannel, "send", f.has_leg)),
-    Mark("wire | answer", "sends", lambda f: f.on_the_wire("insert_order", f.ours)),
-    Mark("accepted", "sends", lambda f: f.after(LegFollower, "on_picture", f.is_accepted)),
+    Mark("wire | answer", "wired", lambda f: f.on_the_wire("insert_order", f.ours)),
+    Mark("accepted", "wired", lambda f: f.after(LegFollower, "on_picture", f.is_accepted)),
     Mark("fill | journal", "fills", lambda f: f.before(Blotter, "on_trade", f.has_leg)),
     Mark("journal | told", "fills", lambda f: f.before(Progress, "apply", f.fills)),
     Mark("between fills", "parts", lambda f: f.after(Blotter, "on_trade", f.has_leg)),

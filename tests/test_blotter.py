@@ -92,6 +92,18 @@ def test_market_order_stays_where_it_is_after_twenty_tries(desk: Desk) -> None:
     assert desk.state("t.1") is S.COMPLETED
 
 
+def test_real_market_order_gives_up_after_twenty_tries(desk: Desk) -> None:
+    """At the day's limit it would send an order with every tick."""
+    key = desk.order(M, BUY, 1)
+    for number in range(21):
+        assert desk.on_wire() == [f"t.1.{number}"]
+        desk.arrive()
+        desk.finish(f"t.1.{number}")
+        desk.tick(M, 3_300.0)
+    desk.sends_nothing()
+    assert desk.heard(key) == ["Accepted", "Canceled"]
+
+
 def test_what_is_told_twice_between_two_tries_is_no_try() -> None:
     desk = Desk(rules=Rules(tries=2))
     desk.order(CU, BUY, 1)

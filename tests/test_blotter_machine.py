@@ -136,7 +136,7 @@ class Sessions(RuleBasedStateMachine):
         self.lost: list[str] = []  # ids of orders that got lost on their way
         self.ghosts: set[str] = set()  # keys of orders of which a lost leg came back
         self.ends: dict[str, OrderState] = {}
-        self.bound: dict[tuple[str, str], tuple[int, int]] = {}  # OCO pairs: lots traded by then
+        self.bound: dict[tuple[str, str], int] = {}  # OCO pairs: lots of the first by then
         self.leaders: dict[str, str] = {}  # the first of each order's OCO group
         self.parents: dict[str, str] = {}
         self.most: dict[str, int] = {}  # lots that an order was ever for
@@ -157,7 +157,7 @@ class Sessions(RuleBasedStateMachine):
     def price(self, symbol: str, up: int) -> float:
         return round(MIDDLE[symbol] + up * TERMS[symbol].price_tick, 2)
 
-    def terms(self, data: st.DataObject, symbol: str, direction: Direction) -> dict[str, Any]:
+    def terms(self, data: st.DataObject, symbol: str) -> dict[str, Any]:
         """Type and prices of an order."""
         near, far = (self.price(symbol, data.draw(steps)) for _ in range(2))
         distance = 3 * TERMS[symbol].price_tick
@@ -191,7 +191,7 @@ class Sessions(RuleBasedStateMachine):
             self.leaders[ticket.key] = self.leaders.get(ticket.oco, ticket.key)
             if ticket.oco:
                 for key in sorted(self.group(ticket.oco) & alive):
-                    self.bound[key, ticket.key] = self.desk.blotter.ledger.filled(key), 0
+                    self.bound[key, ticket.key] = self.desk.blotter.ledger.filled(key)
             if ticket.parent:
                 self.parents[ticket.key] = ticket.parent
         self.desk.blotter.submit(tickets)
@@ -203,7 +203,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(data=st.data(), symbol=symbols, direction=directions, volume=lots)
     def order(self, data: st.DataObject, symbol: str, direction: Direction, volume: int) -> None:
-        terms = self.terms(data, symbol, direction)
+        terms = self.terms(data, symbol)
         terms["policy"] = data.draw(
             st.sampled_from(["net", "net", "net", "lock", "close_history_first", "今昨开"])
         )
@@ -216,7 +216,7 @@ class Sessions(RuleBasedStateMachine):
     def one_cancels_the_other(
         self, data: st.DataObject, symbol: str, direction: Direction, volume: int
     ) -> None:
-        terms = self.terms(data, symbol, direction)
+        terms = self.terms(data, symbol)
         alive = [work.key for work in self.desk.blotter.alive if not work.ticket.parent]
         if alive:
             first = self.desk.work(data.draw(st.sampled_from(alive)))
@@ -442,14 +442,16 @@ class Sessions(RuleBasedStateMachine):
         news = self.desk.news
         if not news:
             return
-        message = news.pop(data.draw(st.integers(0, len(news) - 1)))
+        chosen = data.draw(st.integers(0, len(news) - 1))
+        message = news[chosen]
+        older = [
+            each
+            for each in news[:chosen]
+            if isinstance(each, AccountPosition) and each.symbol == message.symbol
+        ]
         if isinstance(message, AccountPosition):
-            self.desk.news = [
-                each
-                for number, each in enumerate(news)
-                if not (isinstance(each, AccountPosition) and each.symbol == message.symbol)
-                or number > _last(news, message)
-            ]
+            self.desk.news = [each for each in news if each not in older]
+        self.desk.news.remove(message)
         self.desk.hear(message)
         self.desk.blotter.on_time()
 
@@ -569,6 +571,9 @@ class Sessions(RuleBasedStateMachine):
             if isinstance(told, Filled)
         )
         assert told == traded
+        for symbol in SYMBOLS:
+            assert desk.position(symbol) == desk.truth(symbol)
+            assert desk.blotter.progress.lots.agrees(symbol)
         accepted = Counter(told.ref for told in desk.told if isinstance(told, Accepted))
         assert all(count == 1 for count in accepted.values())
         for key in self.keys:
@@ -596,6 +601,11 @@ class Sessions(RuleBasedStateMachine):
         if work.phase is Phase.WORKING and not live:
             assert work.unsent
             assert not desk.is_open(work.symbol) or self.day_is_over_in(12)
+        if work.phase is Phase.PARKED:
+            assert not desk.is_open(work.symbol) or self.day_is_over_in(12)
+        if work.phase is Phase.DUE:  # for the next tick, or for a sibling that has its lots
+            family = [each for each, parent in self.parents.items() if parent == work.ticket.parent]
+            assert work.follows_price or any(desk.work(each).is_at_exchange for each in family)
         if work.phase is Phase.WAITING:
             assert desk.work(self.parents[key]).phase is not Phase.DONE
 
@@ -626,7 +636,7 @@ class Sessions(RuleBasedStateMachine):
 
     def check_families(self) -> None:
         filled = self.desk.blotter.ledger.filled
-        for (first, second), (before, _) in self.bound.items():
+        for (first, second), before in self.bound.items():
             self.check_pair(first, second, before)
             self.check_pair(second, first, 0)
         for parent in set(self.parents.values()) - self.ghosts:
@@ -660,12 +670,6 @@ class Sessions(RuleBasedStateMachine):
         if self.keys:
             self.settle()
         self.desk.journal.close()
-
-
-def _last(news: list[Message], position: AccountPosition) -> int:
-    """Index of the last older position of the same contract among `news`; -1 for none."""
-    older = [n for n, each in enumerate(news) if each is position]
-    return max(older, default=-1)
 
 
 TestSessions = Sessions.TestCase

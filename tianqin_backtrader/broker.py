@@ -151,16 +151,19 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         """The account's balance, CNY; with `datas` the margin that their positions hold."""
         if datas is None:
             return self.account().balance
-        held = self.positions()
-        return sum(held[data.contract].margin for data in datas if data.contract in held)
+        held, ours = self._held(), [data for data in datas if isinstance(data, TqData)]
+        return sum(held[data.contract].margin for data in ours if data.contract in held)
 
     get_cash, get_value = getcash, getvalue  # Backtrader's analyzers use both spellings
 
-    def getposition(self, data: TqData, clone: bool = True) -> bt.Position:
+    def getposition(self, data: Any, clone: bool = True) -> bt.Position:
         """Net lots of the feed's contract with the average price of the larger side.
 
-        While a main contract's lots are rolled: those of the old and of the new contract.
+        While a main contract's lots are rolled: those of the old and of the new contract. None of a
+        feed that is not ours.
         """
+        if not isinstance(data, TqData):
+            return bt.Position()
         rolling = None if self._last else self._open_rolling
         contracts = [data.contract] if rolling is None else rolling.contracts(data)
         return joined(map(self.get_account_position, contracts))
@@ -185,8 +188,10 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         held = self._last[1] if self._last else self._store.connection.trading.positions()
         return {symbol: p for symbol, p in held.items() if p.long.total or p.short.total}
 
-    def getcommissioninfo(self, data: TqData) -> bt.CommInfoBase:
+    def getcommissioninfo(self, data: Any) -> bt.CommInfoBase:
         """What was set for the feed's name, or else the contract's own terms."""
+        if not isinstance(data, TqData):
+            return super().getcommissioninfo(data)
         return self.terms_of(data.contract, data)
 
     def terms_of(self, contract: str, data: TqData) -> bt.CommInfoBase:

@@ -180,7 +180,7 @@ class OrderEntry:
         options: dict[str, Any],
         offset: Offset | None,
     ) -> Ticket:
-        parent, floor = options.get("parent"), self._store.floor
+        floor = self._store.floor
         asked = Asked(
             key=self._store.key_of(0),
             feed=data.symbol,
@@ -188,14 +188,19 @@ class OrderEntry:
             now_ns=floor.now_ns,
             sessions=floor.sessions(contract),
             offset=offset,
-            oco=self._desk.key_of(options.get("oco")),
-            parent="" if parent is None else self._key_of(parent),
+            oco=self._relative("oco", options.get("oco")),
+            parent=self._relative("parent", options.get("parent")),
             execution=self._execution,
             target=options.get("target"),
         )
         return read_ticket(floor.terms(contract), direction, size, options, asked)
 
-    def _key_of(self, order: bt.Order) -> str:
+    def _relative(self, name: str, order: Any) -> str:
+        """The key of an order that a new one hangs together with; empty for None."""
+        if order is None:
+            return ""
+        if getattr(order, "broker", None) is not self._broker:
+            raise InvalidOrder(f"{name} is {order!r}; expected an order written with this broker")
         return self._desk.key_of(order) or self._store.key_of(order.ref)
 
     def changes(self, order: bt.Order, asked: dict[str, Any]) -> dict[str, Any]:
