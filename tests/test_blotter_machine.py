@@ -444,14 +444,14 @@ class Sessions(RuleBasedStateMachine):
             return
         chosen = data.draw(st.integers(0, len(news) - 1))
         message = news[chosen]
-        older = [
-            each
-            for each in news[:chosen]
-            if isinstance(each, AccountPosition) and each.symbol == message.symbol
-        ]
+        overtaken = {id(message)}  # pictures may be equal: each is told for itself
         if isinstance(message, AccountPosition):
-            self.desk.news = [each for each in news if each not in older]
-        self.desk.news.remove(message)
+            overtaken |= {
+                id(each)
+                for each in news[:chosen]
+                if isinstance(each, AccountPosition) and each.symbol == message.symbol
+            }
+        self.desk.news = [each for each in news if id(each) not in overtaken]
         self.desk.hear(message)
         self.desk.blotter.on_time()
 

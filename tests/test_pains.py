@@ -248,13 +248,13 @@ def test_order_lost_with_the_line_ends_and_is_not_sent_again(tmp_path: Path) -> 
         {
             "10:33": buy("held", M, 2),
             "10:34": [
+                sell("protect", M, 2, price=2980, **STOP),
                 killed(exchange),
                 buy("lost", RB, 2),
                 lambda s: s.orders.update(zip(
                     ("parent", "stop"), s.buy_bracket(data=s.by[RB], price=2990, stopprice=2950,
                                                       limitexec=None), strict=False)),
             ],
-            "10:35": sell("protect", M, 2, price=2980, **STOP),
         },
     )  # fmt: skip
     assert result.told("lost") == [S, "Rejected"]
