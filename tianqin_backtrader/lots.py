@@ -35,6 +35,7 @@ class Lots:
         self._position = position
         self._counts: dict[str, list[int]] = {}  # long and short by our own counting
         self._reserved: dict[str, dict[str, Reserved]] = {}
+        self._off: dict[str, tuple[int, int]] = {}  # by how much it disagreed when trusted last
         self._trusted: set[str] = set()  # contracts whose picture is taken as it is
 
     def follow(self, symbol: str) -> None:
@@ -48,8 +49,15 @@ class Lots:
         self._counts[symbol] = [held.long.total, held.short.total]
 
     def trust(self, symbol: str) -> None:
-        """The picture did not come to agree: go by the account until the next news of it."""
-        self.count_anew(symbol)
+        """The picture did not come to agree: go by the account until the next news of it.
+
+        What is off by the same lots twice is no lag: it is counted anew.
+        """
+        held, counts = self._position(symbol), self._counts[symbol]
+        off = held.long.total - counts[0], held.short.total - counts[1]
+        if off == self._off.get(symbol):
+            self.count_anew(symbol)
+        self._off[symbol] = off
         self._trusted.add(symbol)
 
     def counted(self, symbol: str) -> tuple[int, int] | None:
