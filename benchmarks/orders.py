@@ -141,7 +141,7 @@ def report(found: dict[str, list[list[Answer]]]) -> list[str]:
     """Print what was found; returns the targets that are missed."""
     title = "From the tick to the wire (us); x: medians, CPU too"
     table = Table(title=title, title_justify="left")
-    table.add_column("loop")
+    table.add_column("loop", no_wrap=True)
     names = ("orders", "p50", "p99", "mean", "sees", "calls", "sends", "CPU p50")
     for name in (*names, *(f"x {peer}" for peer in PEERS), "by round"):
         table.add_column(name, justify="right")
