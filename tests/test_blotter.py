@@ -1377,6 +1377,24 @@ def test_picture_that_never_comes_to_agree_is_taken_as_it_is(desk: Desk) -> None
     assert desk.legs(key) == [(CLOSE, 1, 3_010.0)]
 
 
+def test_patience_with_the_picture_begins_anew_with_each_news(desk: Desk) -> None:
+    """An old disagreement, long over, let a lagging picture be believed at once: it opened."""
+    desk.hold(M, short=(0, 1))
+    resting = desk.order(M, BUY, 1, limit=2_990.0)
+    with desk.lagging():
+        desk.arrive()
+        desk.deliver(OrderPicture)
+        key = desk.order(M, BUY, 1)  # the account does not show the frozen lot yet
+        desk.cancel_order(resting)
+        desk.deliver()
+        desk.pass_s(4)
+        desk.arrive()
+        desk.deliver(OrderPicture)  # the account shows the lot as frozen still
+        assert desk.legs(key) == []
+    desk.deliver()
+    assert desk.legs(key) == [(CLOSE, 1, None)]
+
+
 def test_opening_waits_for_no_picture(desk: Desk) -> None:
     desk.order(M, BUY, 2, limit=3_000.0)
     desk.arrive()

@@ -37,6 +37,7 @@ class Lots:
         self._reserved: dict[str, dict[str, Reserved]] = {}
         self._off: dict[str, tuple[int, int]] = {}  # by how much it disagreed when trusted last
         self._trusted: set[str] = set()  # contracts whose picture is taken as it is
+        self._odd_since_ns: dict[str, int] = {}  # when a picture was first seen not to fit
 
     def follow(self, symbol: str) -> None:
         """Count from the picture of now, which holds all trades told so far."""
@@ -69,7 +70,7 @@ class Lots:
 
     def on_trade(self, trade: Trade) -> None:
         """A trade of the account that was not told before, whoever ordered it."""
-        self._trusted.discard(trade.symbol)
+        self._doubt(trade.symbol)
         counts = self._counts.get(trade.symbol)
         if counts is None:
             return
@@ -79,7 +80,7 @@ class Lots:
 
     def on_foreign_order(self, picture: OrderPicture) -> None:
         """An order of another program: what it closes is not ours to close."""
-        self._trusted.discard(picture.symbol)
+        self._doubt(picture.symbol)
         if picture.offset is Offset.OPEN:
             return
         if not picture.is_alive:
@@ -104,7 +105,7 @@ class Lots:
 
     def taken(self, symbol: str, order_id: str) -> None:
         """The exchange has the order."""
-        self._trusted.discard(symbol)
+        self._doubt(symbol)
         reserved = self._reserved.get(symbol, {}).get(order_id)
         if reserved is not None:
             reserved.taken = True
@@ -124,6 +125,11 @@ class Lots:
         """The order trades no more."""
         self._reserved.get(symbol, {}).pop(order_id, None)
 
+    def _doubt(self, symbol: str) -> None:
+        """Something was told: the picture has its time again to come to agree."""
+        self._trusted.discard(symbol)
+        self._odd_since_ns.pop(symbol, None)
+
     # ---- what follows
 
     def agrees(self, symbol: str) -> bool:
@@ -132,15 +138,18 @@ class Lots:
             return True
         self.follow(symbol)
         held, counts = self._position(symbol), self._counts[symbol]
-        if [held.long.total, held.short.total] != counts:
-            return False
         rest = {Direction.BUY: 0, Direction.SELL: 0}
         for each in self._reserved.get(symbol, {}).values():
             rest[each.direction] += each.left() if each.taken else 0
-        return (_frozen(held.long), _frozen(held.short)) == (
-            rest[Direction.SELL],
-            rest[Direction.BUY],
-        )
+        shown = [held.long.total, held.short.total, _frozen(held.long), _frozen(held.short)]
+        if shown != [*counts, rest[Direction.SELL], rest[Direction.BUY]]:
+            return False
+        self._odd_since_ns.pop(symbol, None)
+        return True
+
+    def disagrees_for_ns(self, symbol: str, now_ns: int) -> int:
+        """How long a picture that does not agree has been looked at, since the last news."""
+        return now_ns - self._odd_since_ns.setdefault(symbol, now_ns)
 
     def position(self, symbol: str) -> AccountPosition:
         """What the account holds, with all lots frozen that closing orders will take.

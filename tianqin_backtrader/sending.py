@@ -69,14 +69,10 @@ class Sender:
     def _agrees(self, work: Work) -> bool:
         """Whether the account's picture fits; one that does not for long is taken as it is."""
         if self._lots.agrees(work.symbol):
-            work.disagrees_ns = 0
             return True
-        now_ns = self._exchange.mono_ns
-        work.disagrees_ns = work.disagrees_ns or now_ns
-        if now_ns - work.disagrees_ns < PATIENCE_NS:
+        if self._lots.disagrees_for_ns(work.symbol, self._exchange.mono_ns) < PATIENCE_NS:
             return False
         self._lots.trust(work.symbol)
-        work.disagrees_ns = 0
         return True
 
     def protected(self, work: Work) -> int:

@@ -222,7 +222,6 @@ class Work:
     not_before_ns: int = 0  # market time until which the exchange takes nothing of it
     paused: str = ""  # the roll of its contract that it waits for
     withdrawn_ns: int = 0  # market time of the last cancel
-    disagrees_ns: int = 0  # since when its account's picture does not fit; monotonic
     reason: str = ""
 
     @property
