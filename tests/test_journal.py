@@ -428,10 +428,10 @@ def database(path: Path, version: int = 1, statement: str = "CREATE TABLE songs 
         db.execute(f"PRAGMA user_version = {version}")
 
 
-def of_version_2(path: Path) -> None:
+def of_version_99(path: Path) -> None:
     JournalWriter(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 99")
 
 
 def damaged(path: Path) -> None:
@@ -450,7 +450,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: database(p, statement="PRAGMA application_id = 7"),
         "path of its own",
     ),
-    "another version": (of_version_2, "has schema version 2; expected 1; use the release"),
+    "another version": (of_version_99, "has schema version 99; expected 2; use the release"),
     "damaged": (damaged, "put the file aside"),
 }
 

@@ -20,6 +20,7 @@ import pandas as pd
 from . import journal_schema as schema
 from .errors import JournalFailed
 from .journal_records import (
+    CountRecord,
     HoldingRecord,
     LegRecord,
     OrderRecord,
@@ -28,7 +29,7 @@ from .journal_records import (
     StopRecord,
     TradeRecord,
 )
-from .journal_schema import HOLDINGS, LEGS, ORDERS, ROLLS, RUNS, STOPS, TRADES, Table
+from .journal_schema import COUNTS, HOLDINGS, LEGS, ORDERS, ROLLS, RUNS, STOPS, TRADES, Table
 
 __all__ = ["Journal", "JournalWriter"]
 
@@ -129,6 +130,10 @@ class JournalWriter:
 
     # ---- writing
 
+    def put(self, record: Any) -> None:
+        """Write any record of `journal_records` down; what has a key takes its old place."""
+        self._put(schema.TABLE_OF[type(record)], record)
+
     def begin_run(self, run: RunRecord) -> None:
         """Write a session of the process down."""
         self._put(RUNS, run)
@@ -212,6 +217,10 @@ class JournalWriter:
     def rolls(self) -> list[RollRecord]:
         """Rolls under way, oldest first."""
         return self._records(ROLLS, schema.ROLLS_UNDER_WAY)
+
+    def counts(self, day: str) -> list[CountRecord]:
+        """What risk rules have counted on a trading day, an ISO date."""
+        return self._records(COUNTS, COUNTS.select("day = ?"), day)
 
     def knows_run(self, run: str) -> bool:
         """Whether a session of this name was written down."""

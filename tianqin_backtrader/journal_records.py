@@ -1,4 +1,4 @@
-"""What the journal of orders holds, one frozen value for each kind of row. Pure.
+"""What the journal holds, one frozen value for each kind of row. Pure.
 
 Rules: prices are CNY per unit, volumes lots, money CNY, `at_ns` market time in ns since 1970 UTC.
 A `key` names an order over all runs: "<run>.<ref>". No record has room for a secret.
@@ -10,9 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "AccountRecord",
+    "AuditRecord",
+    "CountRecord",
+    "EventRecord",
     "HoldingRecord",
     "LegRecord",
+    "NoteRecord",
     "OrderRecord",
+    "PositionRecord",
+    "RefusalRecord",
     "RollRecord",
     "RunRecord",
     "StopRecord",
@@ -118,3 +125,89 @@ class RollRecord:
     closed: int  # lots
     opened: int
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """What happened to a session: connections, notices, halts, start and end."""
+
+    run: str
+    at_ns: int
+    wall_ns: int  # by the machine's clock, ns since 1970 UTC: market time stands still when down
+    kind: str  # a value of `notices.Notice`
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """An order that was not taken, or that the exchange refused."""
+
+    run: str
+    key: str  # empty where the order never got one
+    symbol: str
+    code: str  # of a risk rule, as "ORDER_SIZE"; REFUSED by the exchange, HALTED, ...
+    text: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountRecord:
+    """A number that risk rules count over a trading day; restarts go on counting."""
+
+    day: str  # ISO date of the trading day
+    name: str  # "orders", "orders SHFE.cu2512", "peak", ...
+    value: float
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """The account's money at a moment, CNY."""
+
+    run: str
+    at_ns: int
+    day: str  # ISO date of the trading day
+    why: str  # start, regular, settlement, end
+    balance: float
+    available: float
+    margin: float
+    close_profit: float
+    position_profit: float
+    commission: float
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """What the account held of a contract at the moment of an `AccountRecord`; prices in CNY."""
+
+    run: str
+    at_ns: int
+    symbol: str
+    long_today: int
+    long_history: int
+    short_today: int
+    short_history: int
+    long_price: float  # average opening price; NaN without lots
+    short_price: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRecord:
+    """What the strategy wanted to be remembered."""
+
+    run: str
+    at_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """A delivered bar that is not the official one."""
+
+    run: str
+    at_ns: int
+    symbol: str
+    duration_s: int
+    bar_ns: int  # start of the bar
+    text: str  # which fields differ, and how

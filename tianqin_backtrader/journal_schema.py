@@ -23,9 +23,16 @@ from .beijing import beijing_datetime
 from .clock import now_s
 from .errors import BadJournal, JournalTaken
 from .journal_records import (
+    AccountRecord,
+    AuditRecord,
+    CountRecord,
+    EventRecord,
     HoldingRecord,
     LegRecord,
+    NoteRecord,
     OrderRecord,
+    PositionRecord,
+    RefusalRecord,
     RollRecord,
     RunRecord,
     StopRecord,
@@ -34,18 +41,26 @@ from .journal_records import (
 from .states import OrderState
 
 __all__ = [
+    "ACCOUNTS",
+    "AUDITS",
+    "COUNTS",
+    "EVENTS",
     "HOLDINGS",
     "LEGS",
     "LEGS_OF",
+    "NOTES",
     "OPEN_ORDERS",
     "ORDER",
     "ORDERS",
     "OWNER_OF",
+    "POSITIONS",
+    "REFUSALS",
     "ROLLS",
     "ROLLS_UNDER_WAY",
     "RUNS",
     "STANDING_STOPS",
     "STOPS",
+    "TABLE_OF",
     "TRADES",
     "TRADES_OF",
     "VERSION",
@@ -62,7 +77,7 @@ SECOND_NS = 1_000_000_000
 NAN = float("nan")
 
 APPLICATION = int.from_bytes(b"TqBt", "big")
-VERSION = 1
+VERSION = 2
 # The writer stands in the way of trading and is alone: only a foreign program can make it wait.
 WRITER_WAITS_S = 1.0
 READER_WAITS_S = 5.0
@@ -94,7 +109,7 @@ class Table(Generic[R]):
 
     name: str
     record: type[R]
-    key: tuple[str, ...]  # what names a row
+    key: tuple[str, ...]  # what names a row; empty: every record is a row of its own
     repeats: bool = True  # whether a record of the same key takes the place of the one before
 
     @cached_property
@@ -106,7 +121,8 @@ class Table(Generic[R]):
     def create(self) -> str:
         """The table; `seq` keeps the order of arrival."""
         columns = [f'"{n}" {COLUMNS.get(k, "TEXT NOT NULL")}' for n, k in self.kinds.items()]
-        parts = ", ".join(["seq INTEGER PRIMARY KEY", *columns, f"UNIQUE ({_listed(self.key)})"])
+        unique = [f"UNIQUE ({_listed(self.key)})"] if self.key else []
+        parts = ", ".join(["seq INTEGER PRIMARY KEY", *columns, *unique])
         return f"CREATE TABLE {self.name} ({parts});"
 
     @cached_property
@@ -121,7 +137,7 @@ class Table(Generic[R]):
         marks = ", ".join("?" for _ in self.kinds)
         changes = [f'"{n}" = excluded."{n}"' for n in self.kinds if n not in self.key]
         action = f"UPDATE SET {', '.join(changes)}" if self.repeats else "NOTHING"
-        conflict = f"ON CONFLICT ({_listed(self.key)}) DO {action}"
+        conflict = f"ON CONFLICT ({_listed(self.key)}) DO {action}" if self.key else ""
         return f"INSERT INTO {self.name} ({names}) VALUES ({marks}) {conflict}"
 
     def select(self, where: str = "1", order: str = "seq") -> str:
@@ -149,7 +165,18 @@ TRADES = Table("trades", TradeRecord, ("order_id", "trade_id"), repeats=False)
 STOPS = Table("stops", StopRecord, ("key",))
 HOLDINGS = Table("holdings", HoldingRecord, ("symbol",))
 ROLLS = Table("rolls", RollRecord, ("name",))
-TABLES: tuple[Table[Any], ...] = (RUNS, ORDERS, LEGS, TRADES, STOPS, HOLDINGS, ROLLS)
+EVENTS = Table("events", EventRecord, ())
+REFUSALS = Table("refusals", RefusalRecord, ())
+COUNTS = Table("counts", CountRecord, ("day", "name"))
+ACCOUNTS = Table("accounts", AccountRecord, ())
+POSITIONS = Table("positions", PositionRecord, ())
+NOTES = Table("notes", NoteRecord, ())
+AUDITS = Table("audits", AuditRecord, ())
+TABLES: tuple[Table[Any], ...] = (
+    RUNS, ORDERS, LEGS, TRADES, STOPS, HOLDINGS, ROLLS,
+    EVENTS, REFUSALS, COUNTS, ACCOUNTS, POSITIONS, NOTES, AUDITS,
+)  # fmt: skip
+TABLE_OF: Mapping[type[Any], Table[Any]] = {table.record: table for table in TABLES}
 
 ENDED = ", ".join(f"'{state.value}'" for state in OrderState if state.is_terminal)
 OPEN_ORDERS = ORDERS.select(f"state NOT IN ({ENDED})")

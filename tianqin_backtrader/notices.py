@@ -24,6 +24,16 @@ class Notice(str, Enum):
     JOURNAL_DIFFERENCE = "JOURNAL_DIFFERENCE"  # the account is not as the journal left it
     EXTERNAL_ORDER = "EXTERNAL_ORDER"  # order: one that another program has at the exchange
     ORDER_UNFOLLOWED = "ORDER_UNFOLLOWED"  # key: an earlier run's order without a feed
+    ORDER_UNANSWERED = "ORDER_UNANSWERED"  # key: sent long ago, and the exchange says nothing
+    ORDER_REFUSED = "ORDER_REFUSED"  # key, symbol, code: an order that was Rejected, and why
+    CONNECTION_LOST = "CONNECTION_LOST"  # what: "market" or "trading"
+    CONNECTION_RESTORED = "CONNECTION_RESTORED"  # what: "market" or "trading"
+    SESSION_REBUILT = "SESSION_REBUILT"  # reason: a new TqApi took the place of the old one
+    RISK_HALT = "RISK_HALT"  # state, reason: trading is HALTED or REDUCING, or NORMAL again
+    JOURNAL_FAILED = "JOURNAL_FAILED"  # what cannot be written down is not sent
+    SETTLED = "SETTLED"  # day, account: a trading day is over
+    STARTED = "STARTED"  # run: a session begins
+    STOPPED = "STOPPED"  # run, why: it ends
     CALENDAR_ENDS = "CALENDAR_ENDS"  # holidays are not known from a date on
 
     __str__ = str.__str__
