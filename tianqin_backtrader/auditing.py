@@ -77,4 +77,5 @@ class Auditor:
                 Notice.AUDIT_DIFFERENCE,
                 f"{self._symbol}: a bar of {self._duration_s} s differs: {difference}",
                 difference=difference,
+                duration_s=self._duration_s,
             )

@@ -2,40 +2,101 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import secrets
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
-from .config import Settings, journal_path
-from .journal import JournalWriter
+from .config import Settings, discretion, journal_path, public_settings
 from .journal_records import RunRecord
+from .notices import Tell
+from .safe_journal import SafeJournal
 
 __all__ = ["Books"]
 
+PACKAGES = ("tianqin-backtrader", "tqsdk", "backtrader", "pandas")
+
 
 class Books:
-    """Opened when they are asked for first: a session without a broker writes nothing."""
+    """Opened when they are asked for first: a session without a broker writes nothing.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._journal: JournalWriter | None = None
-        self._run = ""
+    tell: hears when the journal cannot be written.
+    """
 
-    def open(self, now_ns: int) -> JournalWriter:
-        """The journal; `now_ns`: market time. Raises `JournalTaken`, `BadJournal`."""
-        if self._journal is None:
-            journal = JournalWriter(journal_path(self._settings))
-            self._run = secrets.token_hex(4)
-            about = {"mode": self._settings.mode, "python": platform.python_version()}
-            journal.begin_run(RunRecord(self._run, now_ns, about))
-            self._journal = journal
-        return self._journal
+    def __init__(self, settings: Settings, tell: Tell) -> None:
+        self._settings, self._tell = settings, tell
+        self._hide = discretion(settings)
+        self._record = RunRecord("", 0, {})
+        self.journal: SafeJournal | None = None  # while it is open
+
+    @property
+    def run(self) -> str:
+        """The name of the run; empty before it was written down."""
+        return self._record.run
+
+    def open(self, now_ns: int) -> SafeJournal:
+        """The journal; `now_ns`: market time.
+
+        Raises `JournalTaken`, `BadJournal`, or `JournalFailed` where it cannot be opened at all.
+        """
+        if self.journal is None:
+            path = journal_path(self._settings)
+            journal = SafeJournal(path, tell=self._tell, hide=self._hide)
+            self._record = RunRecord(secrets.token_hex(4), now_ns, _about(self._settings))
+            self.journal = journal
+            journal.begin_run(self._record)
+        return self.journal
+
+    def describe(self, **about: str) -> None:
+        """Write down what has become known of the run."""
+        if self.journal is not None:
+            merged = {**self._record.about, **about}
+            self._record = RunRecord(self.run, self._record.started_ns, merged)
+            self.journal.begin_run(self._record)
+
+    def headline(self) -> str:
+        """The run in a few words, for people."""
+        about = self._record.about
+        parts = (about.get("mode"), about.get("symbols"), about.get("strategies"))
+        return ", ".join(part for part in parts if part)
+
+    def check(self) -> None:
+        """Raise `NotWrittenDown` where no order may leave, for the journal lacks something."""
+        if self.journal is not None:
+            self.journal.check()
+
+    @property
+    def hide(self) -> Callable[[str], str]:
+        """Takes the account's numbers and passwords out of a text."""
+        return self._hide or str
 
     def key_of(self, ref: int) -> str:
         """The key of this run's order with Backtrader's reference `ref`."""
-        return f"{self._run}.{ref}"
+        return f"{self.run}.{ref}"
 
     def close(self) -> None:
         """Let go of the journal."""
-        journal, self._journal = self._journal, None
+        journal, self.journal = self.journal, None
         if journal is not None:
             journal.close()
+
+
+def _about(settings: Settings) -> dict[str, str]:
+    """Configuration, versions and machine: no credentials."""
+    return {
+        "mode": settings.mode,
+        "settings": json.dumps(public_settings(settings)),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "pid": str(os.getpid()),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from its source folder
+        return "unknown"

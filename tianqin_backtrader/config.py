@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlparse
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import LiveTradingRefused, MissingCredentials, WrongMode, WrongSetting
 
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+PRIVATE = {"user", "password", "broker_id", "account_id", "account_password", "alerts"}
+SHORTEST = 5  # letters of a secret: "demo" is none, and would be taken out of other words
 
 __all__ = [
     "MODES",
     "Mode",
     "Settings",
     "bypass_proxy",
+    "discretion",
     "environment",
     "journal_path",
     "load_settings",
+    "public_settings",
 ]
 
 _NEEDS: dict[Mode, tuple[str, ...]] = {
@@ -44,6 +48,7 @@ class Settings(BaseSettings):
     the futures account of mode live. The three addresses are None for TqSdk's own servers.
     `holidays`: a file of days without trading, for years that the calendar data does not cover.
     `journal`: the SQLite file of orders, one per account; see `journal_path`.
+    `alerts`: URLs of apprise, apart by spaces or commas, or a list of them; see `alarms`.
     """
 
     model_config = SettingsConfigDict(
@@ -62,6 +67,12 @@ class Settings(BaseSettings):
     live_enabled: bool = False
     holidays: Path | None = None
     journal: Path | None = None
+    alerts: SecretStr | None = None
+
+    @field_validator("alerts", mode="before")
+    @classmethod
+    def _joined(cls, alerts: Any) -> Any:
+        return " ".join(map(str, alerts)) if isinstance(alerts, (list, tuple)) else alerts
 
 
 def load_settings(**given: Any) -> Settings:
@@ -91,7 +102,7 @@ def _readable(error: ValidationError) -> WrongSetting:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     if name == "mode":
         return WrongMode(first["input"], MODES)
-    secret = "password" in name
+    secret = "password" in name or name == "alerts"
     return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])
 
 
@@ -115,6 +126,36 @@ def journal_path(settings: Settings) -> Path | None:
     account = (settings.mode, settings.user, settings.broker_id, settings.account_id)
     name = hashlib.sha256(repr(account).encode()).hexdigest()[:12]  # no account number in a name
     return Path.home() / ".tianqin-backtrader" / f"{settings.mode}-{name}.sqlite"
+
+
+def discretion(settings: Settings) -> Callable[[str], str] | None:
+    """A function that takes the account's numbers and passwords out of a text, if there are any."""
+    passwords = (settings.password, settings.account_password)
+    secrets = [each.get_secret_value() for each in passwords if each is not None]
+    secrets += [each for each in (settings.user, settings.account_id) if each is not None]
+    known = sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True)
+
+    def hide(text: str) -> str:
+        for each in known:
+            text = text.replace(each, "***")
+        return text
+
+    return hide if known else None
+
+
+def public_settings(settings: Settings) -> dict[str, str]:
+    """What was set, as texts, without credentials and account numbers; for records of a run."""
+    given = settings.model_dump(exclude=PRIVATE, exclude_none=True)
+    return {name: _without_user(str(value)) for name, value in given.items()}
+
+
+def _without_user(text: str) -> str:
+    """A URL may bear a name and a password, and a token behind its question mark."""
+    parts = urlparse(text)
+    if not parts.scheme or not parts.hostname:
+        return text
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
 @contextmanager

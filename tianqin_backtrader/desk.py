@@ -14,7 +14,7 @@ import backtrader as bt
 
 from .blotter import Blotter, Told
 from .connection import Connection
-from .errors import InvalidOrder
+from .errors import InvalidOrder, NotWrittenDown
 from .execution import execute, finish, net_position
 from .floor import Floor
 from .journal_records import HoldingRecord
@@ -119,6 +119,8 @@ class OrderDesk:
     def modify(self, order: bt.Order, **changes: Any) -> None:
         """Change a living order. Raises `OrderError`."""
         key = self.key_of(order)
+        if self._diary.failure:
+            raise NotWrittenDown(self._diary.failure)
         if not key:
             raise InvalidOrder(f"order {order.ref} was not written with this broker")
         self.blotter.modify(key, **changes)

@@ -163,6 +163,8 @@ class OrderEntry:
         """Why the moment forbids the order; empty when it does not."""
         if self.halted:
             return self.halted
+        if self._store.journal.failure:
+            return self._store.journal.failure
         if self._store.floor.is_down:
             return "the trading connection is lost: nothing was sent"
         if data.history_phase:

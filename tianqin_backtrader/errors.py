@@ -31,6 +31,7 @@ __all__ = [
     "LoginRefused",
     "MissingCredentials",
     "NotStarted",
+    "NotWrittenDown",
     "OrderError",
     "RetryableError",
     "StopError",
@@ -158,6 +159,10 @@ class BadPrice(InvalidOrder):
     def __init__(self, symbol: str, price: object, expected: str) -> None:
         self.symbol, self.price = symbol, price
         super().__init__(f"price {price!r} for {symbol}; expected {expected}")
+
+
+class NotWrittenDown(OrderError):
+    """The journal cannot be written: no order is sent that it does not hold."""
 
 
 class GatewayTimeout(RetryableError):

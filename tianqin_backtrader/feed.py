@@ -214,7 +214,7 @@ class TqData(bt.feed.DataBase):
         self.put_notification(self.DELAYED if history else self.LIVE)
 
     def _tell(self, notice: Notice, text: str, **about: object) -> None:
-        self._store.put_notification(notice, text, data=self, **about)
+        self._store.tell(notice, text, data=self, **about)
 
     def _on_roll(self, contract: str) -> None:
         before, self._contract = self._contract, contract

@@ -9,7 +9,7 @@ from typing import Any
 from .clock import MarketClock, monotonic_ns
 from .connection import Connection
 from .contracts import check_tradable
-from .errors import InvalidOrder
+from .errors import InvalidOrder, OrderError
 from .offsets import CloseFees
 from .sessions import Sessions
 from .values import AccountPosition, Direction, Instrument, Offset
@@ -52,6 +52,8 @@ class Floor:
             self._connection.trading.send(
                 order_id, symbol, direction, offset, volume, price, advanced
             )
+        except OrderError:
+            raise
         except Exception as error:  # TqSdk raises bare exceptions, its risk rules among them
             raise InvalidOrder(f"TqSdk takes no such order: {error}") from error
 

@@ -1,7 +1,8 @@
 """The journal of orders: sole owner of its database, which `journal_schema` opens for it.
 
 `JournalWriter` is its one writer: a method returns when what it was given is committed, so that an
-order is in the journal before it is sent. `Journal` reads along, while a run writes or afterwards.
+order is in the journal before it is sent. `Journal` reads along, while a run writes or afterwards;
+`safe_journal` goes on where nothing can be written.
 
 Rules: committed rows survive the death of the process, with `durable` that of the machine too.
 A journal belongs to one account and has one writer at a time, who holds `<name>.lock`.
@@ -11,14 +12,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import pandas as pd
-
 from . import journal_schema as schema
+from . import journal_tables as tables
 from .errors import JournalFailed
+from .journal_reader import Journal
 from .journal_records import (
     CountRecord,
     HoldingRecord,
@@ -29,74 +30,22 @@ from .journal_records import (
     StopRecord,
     TradeRecord,
 )
-from .journal_schema import COUNTS, HOLDINGS, LEGS, ORDERS, ROLLS, RUNS, STOPS, TRADES, Table
+from .journal_tables import (
+    COUNTS,
+    HOLDINGS,
+    LEGS,
+    ORDERS,
+    ROLLS,
+    RUNS,
+    STOPS,
+    TABLE_OF,
+    TRADES,
+    Table,
+)
 
 __all__ = ["Journal", "JournalWriter"]
 
 R = TypeVar("R")
-
-TYPES = {"int": "int64", "float": "float64", "float | None": "float64"}
-
-
-class Journal:
-    """What happened, as DataFrames: a row for each record, in the order of arrival.
-
-    The columns are the fields of `journal_records`; times are int64, ns since 1970 UTC; texts that
-    are JSON stay so. Reads while a run writes, and what a killed one has left. A context manager.
-    Raises `BadJournal` for a file that is missing, damaged, or no journal of this schema.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._db = schema.open_for_reading(self.path)
-
-    def runs(self) -> pd.DataFrame:
-        """Sessions of processes; `about` is JSON."""
-        return self._frame(RUNS)
-
-    def orders(self) -> pd.DataFrame:
-        """Orders as they stand; `ticket` is JSON."""
-        return self._frame(ORDERS)
-
-    def legs(self) -> pd.DataFrame:
-        """Exchange orders as they stand; `price` NaN: none of its own."""
-        return self._frame(LEGS)
-
-    def trades(self) -> pd.DataFrame:
-        """Fills; `commission_cny` NaN: not said."""
-        return self._frame(TRADES)
-
-    def stops(self) -> pd.DataFrame:
-        """Stop orders held locally; `limit` NaN: at market."""
-        return self._frame(STOPS)
-
-    def holdings(self) -> pd.DataFrame:
-        """Lots of each contract when last seen."""
-        return self._frame(HOLDINGS)
-
-    def rolls(self) -> pd.DataFrame:
-        """Moves from old main contracts to new ones."""
-        return self._frame(ROLLS)
-
-    def close(self) -> None:
-        """Let go of the file; may be called again."""
-        self._db.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _frame(self, table: Table[Any]) -> pd.DataFrame:
-        try:
-            rows = self._db.execute(table.select()).fetchall()
-        except sqlite3.Error as error:
-            raise schema.unreadable(self.path, error) from error
-        frame = pd.DataFrame.from_records(rows, columns=list(table.kinds))
-        types = {name: TYPES.get(kind, "str") for name, kind in table.kinds.items()}
-        typed: pd.DataFrame = frame.astype(types)
-        return typed
 
 
 class JournalWriter:
@@ -115,6 +64,7 @@ class JournalWriter:
         self.path = None if path is None else Path(path).resolve()
         self._name = self.path or ":memory:"
         self._is_together = self._is_spoilt = False
+        self.failure = ""  # see `safe_journal`: this one raises instead
         self._claim = None if self.path is None else schema.Claim(self.path)
         try:
             if self._claim is not None:
@@ -132,7 +82,7 @@ class JournalWriter:
 
     def put(self, record: Any) -> None:
         """Write any record of `journal_records` down; what has a key takes its old place."""
-        self._put(schema.TABLE_OF[type(record)], record)
+        self._put(TABLE_OF[type(record)], record)
 
     def begin_run(self, run: RunRecord) -> None:
         """Write a session of the process down."""
@@ -162,13 +112,16 @@ class JournalWriter:
         """Write a roll as it stands now."""
         self._put(ROLLS, roll)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[Any]:
         """All calls inside are one transaction, committed at its end; inner ones join it.
 
         An exception undoes all of it. A failure that is caught inside does too: the end raises
         `JournalFailed` then.
         """
+        return self._all_or_nothing()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
         is_outer, self._is_together = not self._is_together, True
         try:
             if is_outer:
@@ -188,11 +141,11 @@ class JournalWriter:
 
     def open_orders(self) -> list[OrderRecord]:
         """Orders that have not ended, oldest first."""
-        return self._records(ORDERS, schema.OPEN_ORDERS)
+        return self._records(ORDERS, tables.OPEN_ORDERS)
 
     def orders(self, keys: Iterable[str]) -> list[OrderRecord]:
         """Orders in the order of `keys`, without those that are not there."""
-        return [order for key in keys for order in self._records(ORDERS, schema.ORDER, key)]
+        return [order for key in keys for order in self._records(ORDERS, tables.ORDER, key)]
 
     def run_orders(self, run: str) -> list[OrderRecord]:
         """All orders of one run."""
@@ -200,15 +153,15 @@ class JournalWriter:
 
     def legs(self, key: str) -> list[LegRecord]:
         """Legs of an order by their numbers."""
-        return self._records(LEGS, schema.LEGS_OF, key)
+        return self._records(LEGS, tables.LEGS_OF, key)
 
     def trades(self, key: str) -> list[TradeRecord]:
         """Fills of an order in the order of arrival."""
-        return self._records(TRADES, schema.TRADES_OF, key)
+        return self._records(TRADES, tables.TRADES_OF, key)
 
     def stops(self) -> list[StopRecord]:
         """Local stops that are held or have been hit, oldest first."""
-        return self._records(STOPS, schema.STANDING_STOPS)
+        return self._records(STOPS, tables.STANDING_STOPS)
 
     def holdings(self) -> dict[str, HoldingRecord]:
         """What the account held when last seen, by contract."""
@@ -216,11 +169,16 @@ class JournalWriter:
 
     def rolls(self) -> list[RollRecord]:
         """Rolls under way, oldest first."""
-        return self._records(ROLLS, schema.ROLLS_UNDER_WAY)
+        return self._records(ROLLS, tables.ROLLS_UNDER_WAY)
 
     def counts(self, day: str) -> list[CountRecord]:
         """What risk rules have counted on a trading day, an ISO date."""
         return self._records(COUNTS, COUNTS.select("day = ?"), day)
+
+    def count_trades(self, begin_ns: int, end_ns: int) -> int:
+        """Fills from `begin_ns` until before `end_ns`."""
+        where = "SELECT count(*) FROM trades WHERE time_ns >= ? AND time_ns < ?"
+        return int(self._rows(where, begin_ns, end_ns)[0][0])
 
     def knows_run(self, run: str) -> bool:
         """Whether a session of this name was written down."""
@@ -228,7 +186,7 @@ class JournalWriter:
 
     def owner_of(self, order_id: str) -> str:
         """The key of the order that an exchange order is a leg of; empty where it is none."""
-        return next((str(key) for (key,) in self._rows(schema.OWNER_OF, order_id)), "")
+        return next((str(key) for (key,) in self._rows(tables.OWNER_OF, order_id)), "")
 
     # ---- life
 
@@ -238,6 +196,11 @@ class JournalWriter:
             self._db.close()
         finally:
             self._let_go()
+
+    def wait_for_others(self, patient: bool) -> None:
+        """Whether a foreign program that holds the file may make a statement wait."""
+        with suppress(sqlite3.Error):
+            self._db.execute(f"PRAGMA busy_timeout = {schema.WRITER_WAITS_MS if patient else 0}")
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -288,7 +251,7 @@ class JournalWriter:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
-    def _rows(self, select: str, *values: str) -> list[tuple[Any, ...]]:
+    def _rows(self, select: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(select, values).fetchall()
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""How the journal lies on disk: tables, statements, the claim of its writer, opening, checking.
+"""How the journal lies on disk: the claim of its writer, opening, checking; see `journal_tables`.
 
 Rule: a journal says what it is (`application_id`) and by which schema it was written
 (`user_version`). A file that says something else is never changed.
@@ -9,85 +9,37 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
-from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from .beijing import beijing_datetime
 from .clock import now_s
 from .errors import BadJournal, JournalTaken
-from .journal_records import (
-    AccountRecord,
-    AuditRecord,
-    CountRecord,
-    EventRecord,
-    HoldingRecord,
-    LegRecord,
-    NoteRecord,
-    OrderRecord,
-    PositionRecord,
-    RefusalRecord,
-    RollRecord,
-    RunRecord,
-    StopRecord,
-    TradeRecord,
-)
-from .states import OrderState
+from .journal_tables import INDEXES, TABLES, Table
 
 __all__ = [
-    "ACCOUNTS",
-    "AUDITS",
-    "COUNTS",
-    "EVENTS",
-    "HOLDINGS",
-    "LEGS",
-    "LEGS_OF",
-    "NOTES",
-    "OPEN_ORDERS",
-    "ORDER",
-    "ORDERS",
-    "OWNER_OF",
-    "POSITIONS",
-    "REFUSALS",
-    "ROLLS",
-    "ROLLS_UNDER_WAY",
-    "RUNS",
-    "STANDING_STOPS",
-    "STOPS",
-    "TABLE_OF",
-    "TRADES",
-    "TRADES_OF",
     "VERSION",
     "Claim",
-    "Table",
+    "has_table",
     "open_for_reading",
     "open_for_writing",
     "remedy_for",
     "unreadable",
 ]
 
-R = TypeVar("R")
 SECOND_NS = 1_000_000_000
-NAN = float("nan")
 
 APPLICATION = int.from_bytes(b"TqBt", "big")
 VERSION = 2
+READABLE = (1, 2)  # version 1 lacks the tables from EVENTS on; its own have the same columns
 # The writer stands in the way of trading and is alone: only a foreign program can make it wait.
-WRITER_WAITS_S = 1.0
+WRITER_WAITS_MS = 1_000
 READER_WAITS_S = 5.0
 
-# How a field lies in SQLite. A number that is not known (NaN) is NULL, as is one that may lack.
-COLUMNS = {"int": "INTEGER NOT NULL", "float": "REAL", "float | None": "REAL"}
-INDEXES = """
-CREATE INDEX legs_of_order ON legs ("key", number);
-CREATE INDEX trades_of_order ON trades ("key");
-"""
 REMEDIES = {
     "full": "free space on its disk and try again",
     "locked": "close the program that holds the file (a database browser?) and try again",
@@ -97,95 +49,6 @@ REMEDIES = {
     "not a database": "give the journal a name of its own",
     "closed database": "open it again",
 }
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
-
-
-@dataclass(frozen=True)
-class Table(Generic[R]):
-    """A kind of record and its statements; the columns are the record's fields."""
-
-    name: str
-    record: type[R]
-    key: tuple[str, ...]  # what names a row; empty: every record is a row of its own
-    repeats: bool = True  # whether a record of the same key takes the place of the one before
-
-    @cached_property
-    def kinds(self) -> Mapping[str, str]:
-        """Column: annotation."""
-        return {field.name: str(field.type) for field in fields(self.record)}  # type: ignore[arg-type]
-
-    @cached_property
-    def create(self) -> str:
-        """The table; `seq` keeps the order of arrival."""
-        columns = [f'"{n}" {COLUMNS.get(k, "TEXT NOT NULL")}' for n, k in self.kinds.items()]
-        unique = [f"UNIQUE ({_listed(self.key)})"] if self.key else []
-        parts = ", ".join(["seq INTEGER PRIMARY KEY", *columns, *unique])
-        return f"CREATE TABLE {self.name} ({parts});"
-
-    @cached_property
-    def values(self) -> Callable[[R], tuple[Any, ...]]:
-        """What is stored of a record."""
-        return attrgetter(*self.kinds)
-
-    @cached_property
-    def put(self) -> str:
-        """Insert a row, or replace what is there under its key."""
-        names = _listed(self.kinds)
-        marks = ", ".join("?" for _ in self.kinds)
-        changes = [f'"{n}" = excluded."{n}"' for n in self.kinds if n not in self.key]
-        action = f"UPDATE SET {', '.join(changes)}" if self.repeats else "NOTHING"
-        conflict = f"ON CONFLICT ({_listed(self.key)}) DO {action}" if self.key else ""
-        return f"INSERT INTO {self.name} ({names}) VALUES ({marks}) {conflict}"
-
-    def select(self, where: str = "1", order: str = "seq") -> str:
-        """All columns in the order of the record's fields."""
-        return f"SELECT {_listed(self.kinds)} FROM {self.name} WHERE {where} ORDER BY {order}"
-
-    def record_of(self, row: tuple[Any, ...]) -> R:
-        """A row as it was put; NULL is NaN where a number belongs and None where it may lack."""
-        pairs = zip(row, self.kinds.values(), strict=True)
-        return self.record(*(NAN if v is None and kind == "float" else v for v, kind in pairs))
-
-
-class _Runs(Table[RunRecord]):
-    """The table of runs, where `about` is JSON."""
-
-    @cached_property
-    def values(self) -> Callable[[RunRecord], tuple[Any, ...]]:
-        return lambda run: (run.run, run.started_ns, json.dumps(dict(run.about)))
-
-
-RUNS = _Runs("runs", RunRecord, ("run",))
-ORDERS = Table("orders", OrderRecord, ("key",))
-LEGS = Table("legs", LegRecord, ("order_id",))
-TRADES = Table("trades", TradeRecord, ("order_id", "trade_id"), repeats=False)
-STOPS = Table("stops", StopRecord, ("key",))
-HOLDINGS = Table("holdings", HoldingRecord, ("symbol",))
-ROLLS = Table("rolls", RollRecord, ("name",))
-EVENTS = Table("events", EventRecord, ())
-REFUSALS = Table("refusals", RefusalRecord, ())
-COUNTS = Table("counts", CountRecord, ("day", "name"))
-ACCOUNTS = Table("accounts", AccountRecord, ())
-POSITIONS = Table("positions", PositionRecord, ())
-NOTES = Table("notes", NoteRecord, ())
-AUDITS = Table("audits", AuditRecord, ())
-TABLES: tuple[Table[Any], ...] = (
-    RUNS, ORDERS, LEGS, TRADES, STOPS, HOLDINGS, ROLLS,
-    EVENTS, REFUSALS, COUNTS, ACCOUNTS, POSITIONS, NOTES, AUDITS,
-)  # fmt: skip
-TABLE_OF: Mapping[type[Any], Table[Any]] = {table.record: table for table in TABLES}
-
-ENDED = ", ".join(f"'{state.value}'" for state in OrderState if state.is_terminal)
-OPEN_ORDERS = ORDERS.select(f"state NOT IN ({ENDED})")
-ORDER = ORDERS.select('"key" = ?')
-LEGS_OF = LEGS.select('"key" = ?', "number, seq")
-TRADES_OF = TRADES.select('"key" = ?')
-STANDING_STOPS = STOPS.select("state IN ('held', 'hit')")
-ROLLS_UNDER_WAY = ROLLS.select("phase NOT IN ('done', 'failed')")
-OWNER_OF = 'SELECT "key" FROM legs WHERE order_id = ?'
 
 
 class Claim:
@@ -229,7 +92,7 @@ def open_for_writing(path: Path | None, *, durable: bool) -> sqlite3.Connection:
     as it was, or sqlite3.Error: an OperationalError where the file cannot be opened or written,
     another one where it is damaged.
     """
-    db = sqlite3.connect(path or ":memory:", timeout=WRITER_WAITS_S, isolation_level=None)
+    db = sqlite3.connect(path or ":memory:", timeout=WRITER_WAITS_MS / 1_000, isolation_level=None)
     with _closed_on_failure(db):
         is_new = _holds_nothing(db)
         if path is not None and not is_new:
@@ -238,6 +101,8 @@ def open_for_writing(path: Path | None, *, durable: bool) -> sqlite3.Connection:
         _use_wal(db, durable)
         if is_new:
             _create(db)
+        elif _number(db, "user_version") != VERSION:
+            _upgrade(db)
     return db
 
 
@@ -255,6 +120,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise unreadable(path, error) from error
     return db
+
+
+def has_table(db: sqlite3.Connection, table: Table[Any]) -> bool:
+    """Whether the journal has the table: earlier versions lack some."""
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,))
+    return found.fetchone() is not None
 
 
 def unreadable(path: str | Path, error: sqlite3.Error) -> BadJournal:
@@ -295,7 +166,7 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         expected = "a journal of orders; give the journal a path of its own"
         raise BadJournal(path, "is a database of another program", expected)
     version = _number(db, "user_version")
-    if version != VERSION:
+    if version not in READABLE:
         expected = f"{VERSION}; use the release that wrote it, or begin a new journal"
         raise BadJournal(path, f"has schema version {version}", expected)
 
@@ -323,3 +194,9 @@ def _create(db: sqlite3.Connection) -> None:
     numbers = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
     tables = " ".join(table.create for table in TABLES)
     db.executescript(f"BEGIN IMMEDIATE; {tables} {INDEXES} {numbers} COMMIT;")
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """A journal of version 1 gets the tables that it lacks; all or nothing."""
+    missing = " ".join(table.create for table in TABLES if not has_table(db, table))
+    db.executescript(f"BEGIN IMMEDIATE; {missing} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -31,6 +31,7 @@ class Notice(str, Enum):
     SESSION_REBUILT = "SESSION_REBUILT"  # reason: a new TqApi took the place of the old one
     RISK_HALT = "RISK_HALT"  # state, reason: trading is HALTED or REDUCING, or NORMAL again
     JOURNAL_FAILED = "JOURNAL_FAILED"  # what cannot be written down is not sent
+    JOURNAL_RESTORED = "JOURNAL_RESTORED"  # all is written, orders are sent again
     SETTLED = "SETTLED"  # day, account: a trading day is over
     STARTED = "STARTED"  # run: a session begins
     STOPPED = "STOPPED"  # run, why: it ends

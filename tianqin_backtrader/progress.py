@@ -73,8 +73,10 @@ class Progress(Register):
         return work
 
     def begin(self, work: Work) -> None:
-        """Set a new order going."""
-        if work.phase is Phase.DUE:
+        """Set a new order going; one that could not be written down is refused."""
+        if self._diary.failure:
+            self.conclude(work, self._diary.failure, Signal.REFUSE)
+        elif work.phase is Phase.DUE:
             self.attempt(work)
         else:
             self.apply(work, self.ledger.accept(work.key))
@@ -100,7 +102,8 @@ class Progress(Register):
 
     def attempt(self, work: Work) -> None:
         """Send an order that is due, unless something hinders."""
-        if work.paused or work.follows_price or self._waits_for_rivals(work):
+        stays = self._diary.failure or work.paused or work.follows_price
+        if stays or self._waits_for_rivals(work):
             return
         if self.families.is_crowded(work):
             return

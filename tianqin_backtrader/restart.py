@@ -17,10 +17,10 @@ from .desk import OrderDesk, holding_of
 from .entry import blank_order
 from .execution import net_position
 from .floor import Floor
-from .journal import JournalWriter
 from .lines import days_of
 from .notices import Notice, Tell
 from .recovery import catch_up, differences, restore, trade_of
+from .safe_journal import SafeJournal
 from .tickets import Ticket
 from .trading import TradingChannel
 from .values import Direction
@@ -39,7 +39,7 @@ class Restart:
         desk: OrderDesk,
         floor: Floor,
         channel: TradingChannel,
-        journal: JournalWriter,
+        journal: SafeJournal,
         feeds: Mapping[str, Any],
         tell: Tell,
     ) -> None:

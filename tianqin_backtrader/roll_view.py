@@ -6,12 +6,12 @@ import math
 
 from .blotter import Blotter
 from .floor import Floor
-from .journal import JournalWriter
 from .journal_records import RollRecord
 from .legs import LOST
 from .recovery import NEVER_SENT
 from .roll_orders import average, shift_of
 from .rolls import Sight, Stand, keys_of
+from .safe_journal import SafeJournal
 from .states import OrderState
 from .working import SECOND_NS, Phase, Work
 
@@ -24,7 +24,7 @@ MOVING = (Phase.WORKING, Phase.LEAVING)
 class RollView:
     """Reads session, orders and journal; changes nothing."""
 
-    def __init__(self, floor: Floor, journal: JournalWriter, blotter: Blotter) -> None:
+    def __init__(self, floor: Floor, journal: SafeJournal, blotter: Blotter) -> None:
         self._floor, self._journal, self._blotter = floor, journal, blotter
         self._past: dict[str, Stand] = {}  # what orders of earlier runs have come to
         self._doubts: dict[str, int] = {}  # since when an account's picture does not fit; monotonic

@@ -130,7 +130,9 @@ class Rolling:
         self._look(data)
 
     def settle(self) -> None:
-        """Let the rolls go on by what has come."""
+        """Let the rolls go on by what has come; each step is in the journal before it is taken."""
+        if self._store.journal.failure:
+            return
         for roll in list(self._rolls.values()):
             self._drive(roll)
         if self._modes.keys() - self._follows.keys():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .contracts import check_limits, takes_market_orders
-from .errors import OrderError
+from .errors import NotWrittenDown, OrderError
 from .journal_entries import leg_record
 from .journal_records import LegRecord
 from .lots import Lots
@@ -191,7 +191,9 @@ class Sender:
         return True
 
     def _refuse(self, work: Work, leg: LegWork, error: OrderError) -> None:
-        leg.told.refused = True
+        protects = work.ticket.is_stop or bool(work.ticket.parent)  # it waits for the journal
+        leg.lost = protects and isinstance(error, NotWrittenDown)
+        leg.told.refused = not leg.lost
         self.drop(work, leg, f"not sent: {error}")
 
     def drop(self, work: Work, leg: LegWork, reason: str) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import backtrader as bt
 
+from .alarms import alarms_of
 from .books import Books
 from .broker import TqBroker
 from .calendar import TradingCalendar
+from .chronicle import Chronicle
 from .clock import MarketClock, long_past_ns
 from .config import Settings, load_settings, refuse_unbuilt
 from .connection import Connection
@@ -21,15 +25,17 @@ from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
-from .journal import JournalWriter
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
 from .pump import Pump
 from .rolling import check_roll
+from .safe_journal import SafeJournal
+from .session_view import SessionView
 from .sessions import Sessions
 from .sim import LocalExchange
+from .strategy_sources import sources_of
 from .trading_days import TradingDays
 
 __all__ = ["TqStore"]
@@ -49,6 +55,7 @@ class TqStore:
     and TIANQIN_PASSWORD in the environment or `.env`. auth_url, md_url, td_url: other servers than
     TqSdk's own. exchange: of mode demo, a `LocalExchange` of your own instead of a fresh one in
     lock-step. grace_s: seconds that a bar stays open for late ticks when no newer tick closes it.
+    alerts: addresses of `apprise` to which alarms go, or TIANQIN_ALERTS; needs the extra `alerts`.
 
     Raises a `ConfigError` at once for what cannot work; connects in `start`.
     """
@@ -64,6 +71,7 @@ class TqStore:
         td_url: str | None = None,
         exchange: LocalExchange | None = None,
         grace_s: float = 0.5,
+        alerts: str | Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
         self._settings = load_settings(
@@ -73,6 +81,7 @@ class TqStore:
             auth_url=auth_url,
             md_url=md_url,
             td_url=td_url,
+            alerts=alerts,
             **settings,
         )
         refuse_unbuilt(self._settings)
@@ -82,7 +91,9 @@ class TqStore:
         self._grace_s = grace_s
         self._connection: Connection | None = None
         self._floor: Floor | None = None
-        self._books = Books(self._settings)
+        self._books = Books(self._settings, self.tell)
+        self._alarms = alarms_of(self._settings)
+        self._chronicle = Chronicle(self._books, self._alarms, self.tell)
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -125,6 +136,7 @@ class TqStore:
         except BaseException:
             self._stop_demo()
             raise
+        connection.trading.gate = self._books.check
         self._connection = connection
         clock = MarketClock(speed)
         self._pump = Pump(connection, clock, self._grace_s, now_ns)
@@ -133,6 +145,7 @@ class TqStore:
 
     def stop(self) -> None:
         """Close the session; does nothing when it is closed."""
+        self._chronicle.end()
         connection, self._connection = self._connection, None
         self._pump = self._floor = None
         self._begun = False
@@ -140,6 +153,7 @@ class TqStore:
         if connection is not None:
             connection.close()  # targets still write their ends down
         self._books.close()
+        self._alarms.close()
         self._stop_demo()
 
     def __enter__(self) -> TqStore:
@@ -168,7 +182,20 @@ class TqStore:
         text = self._days.warning(pump.market_ns)
         if text:
             logger.warning(text)
-            self.put_notification(Notice.CALENDAR_ENDS, text)
+            self.tell(Notice.CALENDAR_ENDS, text)
+
+    def _begin_records(self) -> None:
+        """All feeds and strategies stand: say what runs."""
+        sources = sources_of(getattr(self.datas[0]._env, "runningstrats", ()))
+        symbols = ", ".join(dict.fromkeys(data.symbol for data in self.datas))
+        about = {"strategies": ", ".join(sources), "strategy_hashes": json.dumps(sources)}
+        self._books.describe(symbols=symbols, **about)
+        view = SessionView(
+            lambda: self.connection.trading,
+            lambda: self.pump.market_ns,
+            lambda: [self.sessions(data.symbol) for data in self.datas],
+        )
+        self._chronicle.begin(view)
 
     def _stop_demo(self) -> None:
         if self._demo is not None:
@@ -190,7 +217,7 @@ class TqStore:
         return _session(self._floor)
 
     @property
-    def journal(self) -> JournalWriter:
+    def journal(self) -> SafeJournal:
         """What is written down of orders, opened when it is asked for first."""
         return self._books.open(self.pump.market_ns)
 
@@ -277,8 +304,17 @@ class TqStore:
         return MarketCalendar(lambda: self.sessions(symbol))
 
     def tell(self, notice: Notice, text: str, **about: object) -> None:
-        """Tell strategies a notice of ours."""
+        """Tell strategies a notice of ours, write it down, and send it where it is an alarm."""
         self.put_notification(notice, text, **about)
+        self._chronicle.heard(notice, text, about)
+
+    def note(self, text: str) -> None:
+        """Write a note of the strategy into the journal."""
+        self._chronicle.note(text)
+
+    def snapshot(self, why: str) -> None:
+        """Write the account and its positions into the journal as they are, with the reason."""
+        self._chronicle.snapshot(why)
 
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""
@@ -288,8 +324,10 @@ class TqStore:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
         if self._pump is not None:
             if self.broker is not None and not self._begun:
+                self._begin_records()
                 self.broker.begin()
             self._begun = True
+            self._chronicle.poll()
             if self._demo is not None:
                 self._demo.let_go()
             self._pump.new_cycle()

@@ -75,6 +75,7 @@ class TradingChannel:
         self._news = TradingNews()
         self._money: Account | None = None  # until the next news
         self.has_unsent = False  # orders or cancels that leave only with the next wait
+        self.gate: Callable[[], None] = lambda: None  # raises an OrderError if no order may leave
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
@@ -119,6 +120,7 @@ class TradingChannel:
 
         `price` in CNY, "BEST" or "FIVELEVEL", None at market; `advanced` "FAK", "FOK" or None.
         """
+        self.gate()
         self.has_unsent = True
         order = self._api().insert_order(
             symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
@@ -181,6 +183,7 @@ class TradingChannel:
 
     def _insert_contained(self, insert: Callable[..., Any], order_id: str, *terms: Any) -> Any:
         """Insert; what refuses the order on its way out ends it as a gateway's refusal would."""
+        self.gate()
         api = self._api()
         before = set(api._tasks)
         order = insert(*terms, order_id=order_id)
@@ -203,6 +206,11 @@ class TradingChannel:
         self._api()._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
 
     # ---- the account as last told
+
+    @property
+    def trading_day(self) -> str:
+        """The account's trading day in the gateway's words, "20250916"; empty without them."""
+        return str(self._tree("session").get("trading_day") or "")
 
     def account(self) -> Account:
         """The account's money; read once between two waits, for Cerebro asks on every bar."""

@@ -124,7 +124,13 @@ class Exchange(Protocol):
 
 
 class Diary(Protocol):
-    """The journal as orders use it: each call is on disk when it returns."""
+    """The journal as orders use it: each call is on disk when it returns.
+
+    `failure` says why that is not so, and is empty otherwise: nothing is sent then.
+    """
+
+    @property
+    def failure(self) -> str: ...
 
     def together(self) -> AbstractContextManager[Any]: ...
 
