@@ -211,7 +211,7 @@ def test_an_order_whose_contract_no_feed_follows_is_told_and_left_alone(
     path = tmp_path / "orders.sqlite"
     trade(exchange, path, script((2, protect)), 3)
     seen, notices, _ = trade(exchange, path, None, 3, symbol=M)
-    assert [each[1] for each in notices] == [Notice.ORDER_UNFOLLOWED]
+    assert [each[1] for each in notices] == [Notice.STARTED, Notice.ORDER_UNFOLLOWED]
     assert seen.orders == []
     again, _, _ = trade(exchange, path, None, 3)
     assert [order.getordername() for order in again.orders] == ["Stop"]

@@ -225,7 +225,7 @@ class JournalWriter:
                 return self._db.execute(table.put, _storable(values)).rowcount
         except (sqlite3.Error, OverflowError) as error:
             self._is_spoilt = self._is_together
-            name = " ".join(str(getattr(record, part)) for part in table.key)
+            name = " ".join(str(getattr(record, part)) for part in table.key) or "a record"
             self._fail(f"{name} could not be written to {table.name}", error)
 
     def _run(self, statement: str) -> None:
