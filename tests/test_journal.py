@@ -30,9 +30,16 @@ from tianqin_backtrader.errors import (
 )
 from tianqin_backtrader.journal import Journal, JournalWriter
 from tianqin_backtrader.journal_records import (
+    AccountRecord,
+    AuditRecord,
+    CountRecord,
+    EventRecord,
     HoldingRecord,
     LegRecord,
+    NoteRecord,
     OrderRecord,
+    PositionRecord,
+    RefusalRecord,
     RollRecord,
     RunRecord,
     StopRecord,
@@ -71,11 +78,36 @@ SCHEMA_1 = {
     "holdings": "symbol long short at_ns",
     "rolls": "name main old new lots phase closing opening closed opened at_ns",
 }
-NUMBERS = {"price", "limit", "commission_cny"}
+# What the second one holds besides.
+SCHEMA_2 = SCHEMA_1 | {
+    "events": "run at_ns wall_ns kind text",
+    "refusals": "run key symbol code text at_ns",
+    "counts": "day name value at_ns",
+    "accounts": "run at_ns day why balance available margin close_profit position_profit "
+    "commission",
+    "positions": "run at_ns symbol long_today long_history short_today short_history long_price "
+    "short_price margin",
+    "notes": "run at_ns text",
+    "audits": "run at_ns symbol duration_s bar_ns text",
+}
+NUMBERS = {
+    "price", "limit", "commission_cny", "value", "balance", "available", "margin", "close_profit",
+    "position_profit", "commission", "long_price", "short_price",
+}  # fmt: skip
 COUNTS = {
     "started_ns", "ref", "at_ns", "number", "stage", "volume", "left", "time_ns", "long", "short",
-    "lots", "closed", "opened",
+    "lots", "closed", "opened", "wall_ns", "long_today", "long_history", "short_today",
+    "short_history", "duration_s", "bar_ns",
 }  # fmt: skip
+LATER: list[Any] = [
+    EventRecord("r7", NOON, NOON + 5, "CONNECTION_LOST", "断线"),
+    RefusalRecord("r7", "r7.1", "SHFE.cu2511", "ORDER_SIZE", "9 lots", NOON),
+    CountRecord("2025-09-16", "orders", 3.0, NOON),
+    AccountRecord("r7", NOON, "2025-09-16", "end", 1e6, 9e5, 1e5, 120.5, -30.0, 20.03),
+    PositionRecord("r7", NOON, "SHFE.cu2511", 1, 2, 3, 4, 80_000.0, 80_010.0, 1e5),
+    NoteRecord("r7", NOON, "the signal turned"),
+    AuditRecord("r7", NOON, "SHFE.cu2511", 60, NOON - 60, "close 1, officially 2"),
+]
 
 Put = Callable[[JournalWriter], object]
 
@@ -88,11 +120,13 @@ def put_one_of_each(writer: JournalWriter) -> None:
     writer.put_stop(STOP)
     writer.put_holding(HOLDING)
     writer.put_roll(ROLL)
+    for record in LATER:
+        writer.put(record)
 
 
 def frames(path: Path) -> dict[str, pd.DataFrame]:
     with Journal(path) as journal:
-        return {name: getattr(journal, name)() for name in SCHEMA_1}
+        return {name: getattr(journal, name)() for name in SCHEMA_2}
 
 
 @pytest.fixture
@@ -172,6 +206,79 @@ def test_frames_hold_a_row_for_each_record(writer: JournalWriter, path: Path) ->
         assert [tuple(row.values()) for row in rows[name]] == [astuple(record)]
     assert rows["holdings"] == [{"symbol": "SHFE.cu2511", "long": 3, "short": 10, "at_ns": NOON}]
     assert found["stops"]["limit"].isna().all()
+    for name, record in zip(list(SCHEMA_2)[len(SCHEMA_1) :], LATER, strict=True):
+        assert [tuple(row.values()) for row in rows[name]] == [astuple(record)]
+
+
+def test_counts_are_of_their_day_and_the_newest_stands(writer: JournalWriter) -> None:
+    for day, value in (("2025-09-15", 9.0), ("2025-09-16", 1.0), ("2025-09-16", 2.0)):
+        writer.put(CountRecord(day, "orders", value, NOON))
+    assert writer.counts("2025-09-16") == [CountRecord("2025-09-16", "orders", 2.0, NOON)]
+
+
+def test_trades_of_a_span_are_counted(writer: JournalWriter) -> None:
+    for number in range(4):
+        writer.add_trade(replace(TRADE, trade_id=str(number), time_ns=NOON + number))
+    assert writer.count_trades(NOON + 1, NOON + 3) == 2
+
+
+def test_what_is_known_of_a_run_later_takes_its_place(writer: JournalWriter, path: Path) -> None:
+    writer.begin_run(RUN)
+    writer.begin_run(replace(RUN, about={"mode": "sim", "symbols": "SHFE.cu2511"}))
+    (about,) = frames(path)["runs"]["about"]
+    assert json.loads(about) == {"mode": "sim", "symbols": "SHFE.cu2511"}
+
+
+# ---- an earlier schema
+
+
+OLD = """
+CREATE TABLE runs (seq INTEGER PRIMARY KEY, "run" TEXT NOT NULL, "started_ns" INTEGER NOT NULL,
+"about" TEXT NOT NULL, UNIQUE ("run"));
+CREATE TABLE orders (seq INTEGER PRIMARY KEY, "key" TEXT NOT NULL, "run" TEXT NOT NULL,
+"ref" INTEGER NOT NULL, "symbol" TEXT NOT NULL, "ticket" TEXT NOT NULL, "phase" TEXT NOT NULL,
+"state" TEXT NOT NULL, "reason" TEXT NOT NULL, "at_ns" INTEGER NOT NULL, UNIQUE ("key"));
+CREATE TABLE legs (seq INTEGER PRIMARY KEY, "order_id" TEXT NOT NULL, "key" TEXT NOT NULL,
+"number" INTEGER NOT NULL, "stage" INTEGER NOT NULL, "symbol" TEXT NOT NULL,
+"direction" TEXT NOT NULL, "offset" TEXT NOT NULL, "volume" INTEGER NOT NULL, "price" REAL,
+"advanced" TEXT NOT NULL, "state" TEXT NOT NULL, "left" INTEGER NOT NULL,
+"exchange_order_id" TEXT NOT NULL, "reason" TEXT NOT NULL, "at_ns" INTEGER NOT NULL,
+"price_type" TEXT NOT NULL, UNIQUE ("order_id"));
+CREATE TABLE trades (seq INTEGER PRIMARY KEY, "order_id" TEXT NOT NULL, "trade_id" TEXT NOT NULL,
+"key" TEXT NOT NULL, "symbol" TEXT NOT NULL, "direction" TEXT NOT NULL, "offset" TEXT NOT NULL,
+"price" REAL, "volume" INTEGER NOT NULL, "commission_cny" REAL, "time_ns" INTEGER NOT NULL,
+UNIQUE ("order_id", "trade_id"));
+CREATE TABLE stops (seq INTEGER PRIMARY KEY, "key" TEXT NOT NULL, "price" REAL, "limit" REAL,
+"state" TEXT NOT NULL, "at_ns" INTEGER NOT NULL, UNIQUE ("key"));
+CREATE TABLE holdings (seq INTEGER PRIMARY KEY, "symbol" TEXT NOT NULL, "long" INTEGER NOT NULL,
+"short" INTEGER NOT NULL, "at_ns" INTEGER NOT NULL, UNIQUE ("symbol"));
+CREATE TABLE rolls (seq INTEGER PRIMARY KEY, "name" TEXT NOT NULL, "main" TEXT NOT NULL,
+"old" TEXT NOT NULL, "new" TEXT NOT NULL, "lots" INTEGER NOT NULL, "phase" TEXT NOT NULL,
+"closing" TEXT NOT NULL, "opening" TEXT NOT NULL, "closed" INTEGER NOT NULL,
+"opened" INTEGER NOT NULL, "at_ns" INTEGER NOT NULL, UNIQUE ("name"));
+CREATE INDEX legs_of_order ON legs ("key", number);
+CREATE INDEX trades_of_order ON trades ("key");
+INSERT INTO orders VALUES (1, 'r7.1', 'r7', 1, 'SHFE.cu2511', '{"size": -5}', 'working',
+'Accepted', '', 1757995200000000000);
+PRAGMA application_id = 1416708724;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_the_first_schema_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(OLD)
+    before = frames(path)
+    assert before["orders"]["key"].tolist() == ["r7.1"]
+    assert before["events"].empty
+    with JournalWriter(path) as writer:
+        assert writer.open_orders() == [ORDER]
+        put_one_of_each(writer)
+    after = frames(path)
+    assert {name: len(frame) for name, frame in after.items()} == dict.fromkeys(SCHEMA_2, 1)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("is_empty", [True, False])
@@ -181,7 +288,7 @@ def test_columns_have_the_same_types_in_an_empty_journal(
     if not is_empty:
         put_one_of_each(writer)
     for name, frame in frames(path).items():
-        assert list(frame.columns) == SCHEMA_1[name].split()
+        assert list(frame.columns) == SCHEMA_2[name].split()
         assert len(frame) == (0 if is_empty else 1)
         for column, dtype in frame.dtypes.items():
             expected = {"f"} if column in NUMBERS else {"i"} if column in COUNTS else {"O", "T"}
