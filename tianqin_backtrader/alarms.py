@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Any
@@ -30,14 +30,14 @@ LOOK_S = 1.0  # how often repeats and summaries are looked at, when some wait
 SECOND_NS = 1_000_000_000
 INSTALL = "the extra alerts: pip install 'tianqin-backtrader[alerts]'"
 TALKATIVE = ("apprise", "requests", "urllib3.connectionpool", "urllib3.util.retry", "httpx")
-NEXT_URL = re.compile(r"[\s,]+(?=[\w+.-]+://)")  # a comma may be part of an address
+NEXT_URL = re.compile(r",?\s+|,(?=[\w+.-]+://)")  # a comma may be part of an address
 
 _hush = threading.local()
 
 
 def addresses_of(text: str) -> list[str]:
     """The URLs in a setting, apart by spaces or commas."""
-    return [url for url in NEXT_URL.split(text.strip()) if url.strip(" ,")]
+    return [url for url in NEXT_URL.split(text.strip(" ,\n")) if url]
 
 
 def alarms_of(settings: Settings) -> Alarms:
@@ -54,13 +54,11 @@ class Alarms:
     """
 
     def __init__(
-        self, urls: Sequence[str], title: str = "", throttle: Throttle | None = None
+        self, urls: Sequence[str], title: str = "", throttle: Callable[[], Throttle] = Throttle
     ) -> None:
         self._services = [_service(url, number, len(urls)) for number, url in enumerate(urls, 1)]
-        self._title, self._throttle = title, throttle or Throttle()
-        self._waiting: Queue[Message | None] = Queue(MOST_WAITING)
-        self._thread: threading.Thread | None = None
-        self._lost = 0  # found no room in the queue
+        self._title, self._throttle = title, throttle
+        self._sender: _Sender | None = None
 
     def __repr__(self) -> str:
         return f"Alarms({len(self._services)} addresses)"
@@ -69,40 +67,55 @@ class Alarms:
         """Send an alarm if the notice is one; returns at once."""
         if not self._services or notice not in ALARMING:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
-            self._thread.start()
-        try:
-            self._waiting.put_nowait(Message(notice, text))
-        except Full:
-            self._lost += 1
+        if self._sender is None:
+            self._sender = _Sender(self._services, self._title, self._throttle())
+            self._sender.start()
+        self._sender.put(Message(notice, text))
 
     def close(self, patience_s: float = 5.0) -> None:
         """Send what waits, for at most `patience_s` seconds; may be called again."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
+        sender, self._sender = self._sender, None
+        unsent = 0 if sender is None else sender.end(patience_s)
+        if unsent:
+            logger.warning("alarms could not be sent in time: %d or more", unsent)
+
+
+class _Sender(threading.Thread):
+    """Sends what waits in its queue, one message after the other."""
+
+    def __init__(self, services: Sequence[Any], title: str, throttle: Throttle) -> None:
+        super().__init__(name="alarms", daemon=True)
+        self._services, self._title, self._throttle = services, title, throttle
+        self._waiting: Queue[Message | None] = Queue(MOST_WAITING)
+        self._gives_up = threading.Event()
+        self._lost = 0  # found no room in the queue
+
+    def put(self, message: Message | None) -> None:
+        """Returns at once; None is the end."""
         try:
-            self._waiting.put_nowait(None)
-            thread.join(patience_s)
+            self._waiting.put_nowait(message)
         except Full:
             self._lost += 1
-        unsent = self._lost + self._waiting.qsize()
-        if thread.is_alive() or unsent:
-            logger.warning("alarms could not be sent in time: about %d", max(unsent, 1))
 
-    # ---- the thread
+    def end(self, patience_s: float) -> int:
+        """Send what waits and end; how many messages were not sent in that time, at least."""
+        self.put(None)
+        self.join(patience_s)
+        self._gives_up.set()
+        return self._lost + max(self._waiting.qsize(), int(self.is_alive()))
 
-    def _run(self) -> None:
+    def run(self) -> None:
         with _hushed():
-            while (message := self._next()) is not None:
-                for each in message:
-                    self._send(each)
-            for each in self._throttle.rest():
-                self._send(each)
+            while (due := self._next()) is not None:
+                for message in due:
+                    self._send(message)
+            for message in self._throttle.rest():
+                self._send(message)
 
     def _next(self) -> list[Message] | None:
         """What is to be sent now; None at the end."""
+        if self._gives_up.is_set():
+            return None
         try:
             message = self._waiting.get(timeout=LOOK_S if self._throttle.waits else None)
         except Empty:
@@ -112,6 +125,8 @@ class Alarms:
     def _send(self, message: Message) -> None:
         title = f"{self._title} {message.notice}".strip()
         for service in self._services:
+            if self._gives_up.is_set():
+                return
             try:
                 done = service.notify(title=title, body=message.text)
             except Exception as error:  # noqa: BLE001  whatever a service raises, trading goes on
