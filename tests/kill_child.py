@@ -32,6 +32,8 @@ def say(*words: object) -> None:
 class Trading(Desk):
     """The orders of a real session; its exchange tells what it gets, as it gets it."""
 
+    journal: SafeJournal
+
     def __init__(self, journal: Path, run: str) -> None:
         super().__init__()
         self._run = run

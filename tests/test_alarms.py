@@ -265,8 +265,12 @@ def run(path: Path, **settings: Any) -> float:
         strategy.broker._store.tell(Notice.ORDER_REFUSED, f"order 9 of 138-0013: {SECRETS[0]}")
 
     with LocalExchange(end=EVENING) as exchange:
-        urls = {"auth_url": exchange.auth_url, "md_url": exchange.md_url}
-        secret = {"user": SECRETS[1], "password": SECRETS[0], "td_url": exchange.td_url}
+        urls: dict[str, Any] = {"auth_url": exchange.auth_url, "md_url": exchange.md_url}
+        secret: dict[str, Any] = {
+            "user": SECRETS[1],
+            "password": SECRETS[0],
+            "td_url": exchange.td_url,
+        }
         with TqStore("kq", journal=path, **urls, **secret, **settings) as store:
             cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
             cerebro.setbroker(store.getbroker())

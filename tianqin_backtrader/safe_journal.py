@@ -104,6 +104,9 @@ class SafeJournal(JournalWriter):
         self._kept = {}
         super().close()
 
+    def __enter__(self) -> SafeJournal:
+        return self
+
     # ---- inside
 
     def _put(self, table: Table[Any], record: Any) -> int:

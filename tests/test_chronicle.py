@@ -1,0 +1,190 @@
+"""What a run leaves in the journal beside its orders: who ran, what happened, what was held."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+import pytest
+from support import Seen, Watcher
+from test_broker import CU, EVENING, NEXT, script
+
+from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore
+from tianqin_backtrader.audit import Difference
+from tianqin_backtrader.strategy_sources import source_hash, sources_of
+from tianqin_backtrader.values import Bar
+
+MINUTE_NS = 60_000_000_000
+BALANCE = 1_000_000.0
+
+
+class Listener(Watcher):
+    """Also keeps the notices."""
+
+    params: Any = (("notices", None),)
+
+    def notify_store(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        self.p.notices.append((msg, args[0], kwargs))
+
+
+def run(path: Path, act: Any, end: Any = EVENING, **options: Any) -> tuple[Seen, list[Any], Any]:
+    """A run on the embedded exchange; what was seen, the notices, the account at the end."""
+    seen, notices = Seen(), list[Any]()
+    with LocalExchange(end=end, balance_cny=BALANCE) as exchange:
+        with TqStore(exchange=exchange, journal=path, **options) as store:
+            cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+            broker = store.getbroker()
+            cerebro.setbroker(broker)
+            cerebro.adddata(store.getdata(CU, history=5))
+            cerebro.addstrategy(Listener, seen=seen, act=act, notices=notices)
+            cerebro.run()
+        return seen, notices, broker.account()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "j.sqlite"
+
+
+def test_a_run_says_what_ran_on_what(path: Path) -> None:
+    run(path, None)
+    with Journal(path) as journal:
+        (row,) = journal.runs().to_dict("records")
+    about = json.loads(row["about"])
+    assert re.fullmatch(r"[0-9a-f]{8}", row["run"])
+    assert about["mode"] == "demo"
+    assert about["symbols"] == CU
+    assert about["pid"] == str(os.getpid())
+    assert json.loads(about["settings"])["journal"] == str(path)
+    for name in ("python", "tqsdk", "backtrader", "pandas", "tianqin-backtrader", "platform"):
+        assert about[name]
+    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert json.loads(about["strategy_hashes"]) == {"test_chronicle.Listener": source}
+
+
+def test_what_happened_is_written_in_order(path: Path) -> None:
+    def tell(strategy: Any) -> None:
+        store = strategy.broker._store
+        store.tell(Notice.CONNECTION_LOST, "the market socket is lost", what="market")
+        store.note("the signal turned")
+
+    _, notices, _ = run(path, script((3, tell)))
+    with Journal(path) as journal:
+        events, notes = journal.events(), journal.notes()
+        (name,) = journal.runs()["run"]
+    assert events["kind"].tolist() == ["STARTED", "CONNECTION_LOST", "STOPPED"]
+    assert events["text"][1] == "the market socket is lost"
+    assert set(events["run"]) == set(notes["run"]) == {name}
+    assert events["at_ns"].is_monotonic_increasing
+    assert (events["wall_ns"] > 1_700_000_000 * 10**9).all()
+    assert notes["text"].tolist() == ["the signal turned"]
+    assert notes["at_ns"][0] == events["at_ns"][1]
+    assert [str(notice[0]) for notice in notices[:2]] == ["STARTED", "CONNECTION_LOST"]
+
+
+def test_the_account_is_pictured_at_the_start_each_minute_and_at_the_end(path: Path) -> None:
+    _, _, account = run(path, script((2, lambda s: s.buy(size=3))))
+    with Journal(path) as journal:
+        accounts, positions = journal.accounts(), journal.positions()
+    whys = accounts["why"].tolist()
+    assert (whys[0], whys[-1]) == ("start", "end")
+    assert set(whys[1:-1]) == {"regular"}
+    assert accounts["balance"][0] == BALANCE
+    assert accounts["balance"].iloc[-1] == pytest.approx(account.balance)
+    assert accounts["commission"].iloc[-1] == pytest.approx(account.commission)
+    assert accounts["margin"].iloc[-1] == pytest.approx(account.margin)
+    assert set(accounts["day"]) == {"2025-09-16"}  # its night has begun
+    steps = accounts["at_ns"].diff().dropna()
+    assert (steps[1:-1] >= MINUTE_NS - 10**9).sum() >= len(steps) - 4  # the trade made one more
+    assert 20 <= len(accounts) <= 50  # of 45 minutes
+    assert (positions["long_today"] == 3).all()
+    assert positions["at_ns"].iloc[-1] == accounts["at_ns"].iloc[-1]
+    assert not positions["long_price"].isna().any()
+
+
+def test_a_trading_day_that_is_over_is_settled_once(path: Path) -> None:
+    """The report is of the day that has ended, not of the empty one that begins."""
+    act = script((2, lambda s: s.buy(size=2)), (9, lambda s: s.close()), (20, lambda s: s.buy()))
+    _, notices, _ = run(path, act, end=NEXT)
+    settled = [each for each in notices if each[0] is Notice.SETTLED]
+    assert [each[2]["day"] for each in settled] == ["2025-09-16", "2025-09-17"]
+    with Journal(path) as journal:
+        accounts, trades = journal.accounts(), journal.trades()
+    rows = accounts[accounts["why"] == "settlement"]
+    assert rows["day"].tolist() == ["2025-09-16", "2025-09-17"]
+    first = rows.iloc[0]
+    fees = trades["commission_cny"].sum()
+    paid = trades["price"] * trades["volume"] * trades["direction"].map({"BUY": -1, "SELL": 1})
+    closed = paid[trades["order_id"].str.rpartition(".")[0].isin(trades["key"][:4])]
+    assert len(closed)
+    assert first["commission"] == pytest.approx(fees)
+    assert f"{len(trades)} trades" in settled[0][1]
+    assert f"balance {first['balance']:,.2f} CNY" in settled[0][1]
+    assert first["close_profit"] != 0
+    assert rows.iloc[1]["commission"] == 0
+    assert "0 trades" in settled[1][1]
+
+
+def test_a_bar_that_differs_is_an_audit_row(path: Path) -> None:
+    def differ(strategy: Any) -> None:
+        at_ns = 1_757_944_800_000_000_000
+        bar = Bar(at_ns, at_ns + MINUTE_NS, 1, 2, 1, 2, 5, 0.0, 1, 1, date(2025, 9, 16))
+        found = Difference(bar, None, ("datetime",))
+        strategy.data._tell(Notice.AUDIT_DIFFERENCE, "it differs", difference=found, duration_s=60)
+
+    run(path, script((2, differ)))
+    with Journal(path) as journal:
+        (row,) = journal.audits().to_dict("records")
+    assert (row["symbol"], row["duration_s"]) == (CU, 60)
+    assert row["bar_ns"] == 1_757_944_800_000_000_000
+    assert row["text"] == "the official series has no such bar"
+
+
+def test_a_session_without_a_broker_writes_nothing(path: Path) -> None:
+    with LocalExchange(end=EVENING) as exchange, TqStore(exchange=exchange, journal=path) as store:
+        cerebro = bt.Cerebro(tz=0, stdstats=False)
+        cerebro.adddata(store.getdata(CU, history=5))
+        cerebro.addstrategy(Listener, seen=Seen(), notices=[], act=script((1, _note)))
+        cerebro.run()
+    assert not path.exists()
+
+
+def _note(strategy: Any) -> None:
+    strategy.data._store.note("nobody reads it")
+
+
+def test_an_end_that_was_told_is_not_told_again(path: Path) -> None:
+    run(path, script((3, lambda s: s.broker._store.tell(Notice.STOPPED, "by hand"))))
+    with Journal(path) as journal:
+        assert journal.events()["text"].tolist()[1:] == ["by hand"]
+
+
+def test_a_strategy_without_source_has_no_hash() -> None:
+    made: dict[str, Any] = {}
+    exec("class Made: pass", made)  # as in an interpreter
+    assert source_hash(made["Made"]) == ""
+    assert sources_of([]) == {}
+
+
+def test_what_is_written_of_settings_has_no_credentials(path: Path) -> None:
+    from tianqin_backtrader.config import load_settings, public_settings  # noqa: PLC0415
+
+    url = "ws://user:p4ss@td.example.com:7777/front?token=t0ken"
+    settings = load_settings(
+        mode="kq", user="13800138000", password="geheim", account_id="880012", broker_id="H海通",
+        account_password="geheim2", td_url=url, alerts="json://host/t0ken",
+    )  # fmt: skip
+    public = public_settings(settings)
+    assert public["td_url"] == "ws://td.example.com:7777/front"
+    for secret in ("13800138000", "geheim", "880012", "海通", "t0ken", "p4ss"):
+        assert secret not in json.dumps(public, ensure_ascii=False)
+
+
+def test_times_of_these_tests() -> None:
+    assert datetime(2025, 9, 15, 21, 45) == EVENING  # noqa: DTZ001
