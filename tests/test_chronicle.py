@@ -6,14 +6,15 @@ import hashlib
 import json
 import os
 import re
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import backtrader as bt
+import pandas as pd
 import pytest
 from support import Seen, Watcher
-from test_broker import CU, EVENING, NEXT, script
+from test_broker import CU, EVENING, script
 
 from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore
 from tianqin_backtrader.audit import Difference
@@ -33,11 +34,11 @@ class Listener(Watcher):
         self.p.notices.append((msg, args[0], kwargs))
 
 
-def run(path: Path, act: Any, end: Any = EVENING, **options: Any) -> tuple[Seen, list[Any], Any]:
+def run(path: Path, act: Any, end: Any = EVENING, **market: Any) -> tuple[Seen, list[Any], Any]:
     """A run on the embedded exchange; what was seen, the notices, the account at the end."""
     seen, notices = Seen(), list[Any]()
-    with LocalExchange(end=end, balance_cny=BALANCE) as exchange:
-        with TqStore(exchange=exchange, journal=path, **options) as store:
+    with LocalExchange(end=end, balance_cny=BALANCE, **market) as exchange:
+        with TqStore(exchange=exchange, journal=path) as store:
             cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
             broker = store.getbroker()
             cerebro.setbroker(broker)
@@ -108,27 +109,48 @@ def test_the_account_is_pictured_at_the_start_each_minute_and_at_the_end(path: P
     assert not positions["long_price"].isna().any()
 
 
-def test_a_trading_day_that_is_over_is_settled_once(path: Path) -> None:
+COLUMNS = "datetime last_price volume open_interest bid_price1 bid_volume1 ask_price1 ask_volume1"
+
+
+def two_days(folder: Path) -> Path:
+    """A tick each half minute of the day sessions of two days, no nights; up 10 CNY each minute."""
+    path, count = folder / f"{CU}.csv", 0
+    lines = [COLUMNS.replace(" ", ",")]
+    for day in (16, 17):
+        for begin, end in (("09:00", "10:15"), ("10:30", "11:30"), ("13:30", "15:00")):
+            for moment in pd.date_range(
+                f"2025-09-{day} {begin}", f"2025-09-{day} {end}", freq="30s"
+            ):
+                count += 1
+                price = 80_000 + count // 2 * 10
+                time_ns = moment.tz_localize("Asia/Shanghai").value
+                book = f"{price - 10},20,{price + 10},30"
+                lines.append(f"{time_ns},{price},{count},5000,{book}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_trading_day_that_is_over_is_settled_once(path: Path, tmp_path: Path) -> None:
     """The report is of the day that has ended, not of the empty one that begins."""
-    act = script((2, lambda s: s.buy(size=2)), (9, lambda s: s.close()), (20, lambda s: s.buy()))
-    _, notices, _ = run(path, act, end=NEXT)
+    act = script((2, lambda s: s.buy(size=2)), (9, lambda s: s.close()))
+    days = {"start": date(2025, 9, 16), "end": date(2025, 9, 17)}
+    _, notices, _ = run(path, act, replay=two_days(tmp_path), **days)
     settled = [each for each in notices if each[0] is Notice.SETTLED]
     assert [each[2]["day"] for each in settled] == ["2025-09-16", "2025-09-17"]
     with Journal(path) as journal:
         accounts, trades = journal.accounts(), journal.trades()
     rows = accounts[accounts["why"] == "settlement"]
     assert rows["day"].tolist() == ["2025-09-16", "2025-09-17"]
-    first = rows.iloc[0]
-    fees = trades["commission_cny"].sum()
-    paid = trades["price"] * trades["volume"] * trades["direction"].map({"BUY": -1, "SELL": 1})
-    closed = paid[trades["order_id"].str.rpartition(".")[0].isin(trades["key"][:4])]
-    assert len(closed)
-    assert first["commission"] == pytest.approx(fees)
-    assert f"{len(trades)} trades" in settled[0][1]
-    assert f"balance {first['balance']:,.2f} CNY" in settled[0][1]
-    assert first["close_profit"] != 0
-    assert rows.iloc[1]["commission"] == 0
-    assert "0 trades" in settled[1][1]
+    bought, sold = trades["price"]
+    profit, fees = (sold - bought) * 2 * 5, trades["commission_cny"].sum()
+    assert rows["close_profit"].tolist() == pytest.approx([profit, 0.0])
+    assert rows["commission"].tolist() == pytest.approx([fees, 0.0])
+    assert rows["balance"].tolist() == pytest.approx([BALANCE + profit - fees] * 2)
+    assert profit > 0
+    expected = f"2025-09-16: balance {BALANCE + profit - fees:,.2f} CNY, close profit +"
+    assert settled[0][1].startswith(expected)
+    assert settled[0][1].endswith(", 2 trades")
+    assert settled[1][1].endswith(", 0 trades")
 
 
 def test_a_bar_that_differs_is_an_audit_row(path: Path) -> None:
@@ -184,7 +206,3 @@ def test_what_is_written_of_settings_has_no_credentials(path: Path) -> None:
     assert public["td_url"] == "ws://td.example.com:7777/front"
     for secret in ("13800138000", "geheim", "880012", "海通", "t0ken", "p4ss"):
         assert secret not in json.dumps(public, ensure_ascii=False)
-
-
-def test_times_of_these_tests() -> None:
-    assert datetime(2025, 9, 15, 21, 45) == EVENING  # noqa: DTZ001

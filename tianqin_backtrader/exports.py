@@ -72,16 +72,17 @@ def _orders(orders: pd.DataFrame, trades: pd.DataFrame) -> pd.DataFrame:
     filled = by_order["volume"].sum()
     # a sum is not known where a part of it is not
     fees = by_order["commission_cny"].agg(lambda fees: fees.sum(skipna=False))
-    return found.assign(
+    whole: pd.DataFrame = found.assign(
         filled=found["key"].map(filled).fillna(0).astype("int64"),
         average_price=found["key"].map(by_order["money"].sum() / filled),
         commission_cny=found["key"].map(fees),
     )
+    return whole
 
 
 def _with_times(frame: pd.DataFrame, *, text: bool) -> pd.DataFrame:
     """Beijing time behind each column in ns; nothing where it is 0."""
-    found = frame.copy()
+    found: pd.DataFrame = frame.copy()
     for name in [each for each in frame.columns if str(each).endswith("_ns")]:
         times = pd.to_datetime(frame[name].where(frame[name] > 0), utc=True).dt.tz_convert(BEIJING)
         if text:
