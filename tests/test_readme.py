@@ -97,3 +97,13 @@ def test_a_recording_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cerebro.addstrategy(bt.Strategy)
     cerebro.run()
     assert len(names["data"]) > 2
+
+
+def test_the_journal_is_read_and_exported(
+    evening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIANQIN_JOURNAL", "orders.sqlite")
+    exec(program("BuyOnce"), {})
+    exec(program("exports import export"), {})
+    assert len((tmp_path / "out" / "trades.csv").read_text(encoding="utf-8").splitlines()) == 2
