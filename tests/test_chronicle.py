@@ -18,6 +18,7 @@ from test_broker import CU, EVENING, script
 
 from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore
 from tianqin_backtrader.audit import Difference
+from tianqin_backtrader.journal import JournalWriter
 from tianqin_backtrader.strategy_sources import source_hash, sources_of
 from tianqin_backtrader.values import Bar
 
@@ -151,6 +152,9 @@ def test_a_trading_day_that_is_over_is_settled_once(path: Path, tmp_path: Path) 
     assert settled[0][1].startswith(expected)
     assert settled[0][1].endswith(", 2 trades")
     assert settled[1][1].endswith(", 0 trades")
+    with JournalWriter(path) as writer:
+        assert writer.is_settled("2025-09-16")
+        assert not writer.is_settled("2025-09-18")
 
 
 def test_a_bar_that_differs_is_an_audit_row(path: Path) -> None:

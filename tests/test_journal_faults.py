@@ -22,7 +22,7 @@ from test_restart import trade
 
 from tianqin_backtrader import Journal, LocalExchange, Notice, safe_journal
 from tianqin_backtrader.errors import JournalFailed, NotWrittenDown
-from tianqin_backtrader.journal_records import NoteRecord
+from tianqin_backtrader.journal_records import LegRecord, NoteRecord
 from tianqin_backtrader.leftovers import leftovers_path
 from tianqin_backtrader.orders import OrderState
 from tianqin_backtrader.safe_journal import SafeJournal
@@ -366,6 +366,32 @@ def test_what_is_left_at_the_end_is_in_a_file_that_the_next_run_reads(
         assert reader.notes()["text"].tolist() == [NOTE.text, "拒单\n"]
 
 
+def test_a_page_that_cannot_be_read_is_an_outage_until_it_can(
+    journal: SafeJournal, told: Told
+) -> None:
+    mend = damage(journal)
+    with pytest.raises(JournalFailed, match="put the file aside"):
+        journal.orders(["r1.1"])
+    journal.poll()
+    assert journal.failure
+    mend()
+    journal.poll()
+    journal.check()
+    assert [notice for notice, _ in told] == [Notice.JOURNAL_FAILED, Notice.JOURNAL_RESTORED]
+
+
+def test_a_journal_that_cannot_be_written_can_be_told_before_anything_is_sent(
+    journal: SafeJournal,
+) -> None:
+    journal.prove()
+    mend = make_readonly(journal)
+    with pytest.raises(JournalFailed, match="let this user write"):
+        journal.prove()
+    mend()
+    journal.prove()
+    assert not journal.failure
+
+
 def test_an_exception_undoes_what_was_put_together(journal: SafeJournal) -> None:
     with suppress(KeyError), journal.together():
         journal.put(NOTE)
@@ -445,3 +471,30 @@ def test_trading_stops_and_goes_on_with_the_journal(
         assert journal.trades()["volume"].sum() == 5
         assert journal.notes()["text"].tolist() == [NOTE.text]
         assert {"JOURNAL_FAILED", "JOURNAL_RESTORED"} <= set(journal.events()["kind"])
+
+
+@pytest.mark.parametrize("execution", ["direct", "target"])
+def test_an_exchange_order_that_cannot_be_written_down_does_not_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, execution: str
+) -> None:
+    """The order itself was written; the disk is full when its leg is."""
+    path, spy, fails = tmp_path / "orders.sqlite", Spy(monkeypatch), [True]
+    commit = SafeJournal._commit
+
+    def full(journal: SafeJournal, rows: Any) -> None:
+        if fails[0] and any(isinstance(record, LegRecord) for _, record in rows):
+            raise JournalFailed(path, "a leg could not be written", FULL, "free space")
+        commit(journal, rows)
+
+    monkeypatch.setattr(SafeJournal, "_commit", full)
+    steps = (2, lambda s: s.buy(size=1)), (6, lambda _: fails.clear() or fails.append(False))
+    with LocalExchange(end=EVENING) as exchange:
+        seen, _, broker = trade(exchange, path, script(*steps), 12, execution=execution)
+    last = seen.orders[-1]
+    assert last.getstatusname() == "Rejected"
+    assert "JOURNAL" in last.info.reason
+    assert spy.sent == []
+    assert broker.positions() == {}
+    with Journal(path) as journal:
+        assert journal.orders()["state"].tolist() == ["Rejected"]
+        assert set(journal.legs()["state"]) <= {"dropped", "finished"}

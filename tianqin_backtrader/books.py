@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from .config import Settings, discretion, journal_path, public_settings
+from .errors import TianqinError
 from .journal_records import RunRecord
 from .notices import Tell
 from .safe_journal import SafeJournal
@@ -29,21 +30,36 @@ class Books:
         self._settings, self._tell = settings, tell
         self._hide = discretion(settings)
         self._record = RunRecord("", 0, {})
-        self.journal: SafeJournal | None = None  # while it is open
+        self._claimed: SafeJournal | None = None
+        self.journal: SafeJournal | None = None  # while a run writes it
 
     @property
     def run(self) -> str:
         """The name of the run; empty before it was written down."""
         return self._record.run
 
-    def open(self, now_ns: int) -> SafeJournal:
-        """The journal; `now_ns`: market time.
+    def claim(self) -> SafeJournal:
+        """The journal, before its run begins: nobody else writes it from now on.
 
         Raises `JournalTaken`, `BadJournal`, or `JournalFailed` where it cannot be opened at all.
         """
-        if self.journal is None:
+        if self._claimed is None:
             path = journal_path(self._settings)
-            journal = SafeJournal(path, tell=self._tell, hide=self._hide)
+            self._claimed = SafeJournal(path, tell=self._tell, hide=self._hide)
+        return self._claimed
+
+    def reserve(self) -> None:
+        """One program for one account, and a journal that can be written, or nothing is opened."""
+        try:
+            self.claim().prove()
+        except TianqinError:
+            self.close()
+            raise
+
+    def open(self, now_ns: int) -> SafeJournal:
+        """The journal, its run written down; `now_ns`: market time. Raises as `claim`."""
+        if self.journal is None:
+            journal = self.claim()
             self._record = RunRecord(secrets.token_hex(4), now_ns, _about(self._settings))
             self.journal = journal
             journal.begin_run(self._record)
@@ -78,9 +94,9 @@ class Books:
 
     def close(self) -> None:
         """Let go of the journal."""
-        journal, self.journal = self.journal, None
-        if journal is not None:
-            journal.close()
+        claimed, self._claimed, self.journal = self._claimed, None, None
+        if claimed is not None:
+            claimed.close()
 
 
 def _about(settings: Settings) -> dict[str, str]:

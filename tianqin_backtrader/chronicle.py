@@ -7,7 +7,9 @@ closed; its last picture is settled upon.
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+import logging
+from typing import Any, Protocol
 
 from .alarms import Alarms
 from .books import Books
@@ -16,9 +18,12 @@ from .errors import JournalFailed, NotStarted
 from .journal_records import AccountRecord, AuditRecord, EventRecord, NoteRecord, PositionRecord
 from .model import Account, AccountPosition
 from .notices import Notice, Tell
+from .strategy_sources import sources_of
 from .trading import TradingChannel
 
 __all__ = ["Chronicle"]
+
+logger = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 REGULAR_NS = 60 * SECOND_NS  # of market time
@@ -33,6 +38,14 @@ class Watched(Protocol):
     @property
     def market_ns(self) -> int:
         """Market time, ns since 1970 UTC; 0: unknown."""
+
+    @property
+    def symbols(self) -> list[str]:
+        """What the feeds follow."""
+
+    @property
+    def strategies(self) -> list[Any]:
+        """Those that run."""
 
     def close_after(self, now_ns: int) -> int:
         """When the trading day of this moment is over; 0: unknown."""
@@ -68,16 +81,25 @@ class Chronicle:
         self._session = session
         if self._books.journal is None or self._is_started:
             return
-        self._is_started = True
-        run = self._books.run
+        self._is_started, run = True, self._books.run
+        sources = sources_of(session.strategies)
+        self._books.describe(
+            symbols=", ".join(session.symbols),
+            strategies=", ".join(sources),
+            strategy_hashes=json.dumps(sources),
+        )
         self._tell(Notice.STARTED, f"run {run} begins: {self._books.headline()}", run=run)
         self.snapshot("start")
+        self._settled = self._day if self._books.journal.is_settled(self._day) else ""
         self._close_ns = session.close_after(session.market_ns)
 
     def end(self, why: str = "the run is over") -> None:
         """The last picture and the end are written, unless they are; the session stands still."""
         if self._is_started:
-            self.snapshot("end")
+            try:
+                self.snapshot("end")
+            except Exception:  # whatever it is, the session must be closed
+                logger.exception("the last picture of the account cannot be had")
             self._tell(Notice.STOPPED, f"run {self._books.run} ends: {why}", run=self._books.run)
         self._session = None
         self._forget()

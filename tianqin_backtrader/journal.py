@@ -180,6 +180,11 @@ class JournalWriter:
         where = "SELECT count(*) FROM trades WHERE time_ns >= ? AND time_ns < ?"
         return int(self._rows(where, begin_ns, end_ns)[0][0])
 
+    def is_settled(self, day: str) -> bool:
+        """Whether the account was pictured at the end of a trading day, an ISO date."""
+        where = "SELECT 1 FROM accounts WHERE why = 'settlement' AND day = ?"
+        return bool(self._rows(where, day))
+
     def knows_run(self, run: str) -> bool:
         """Whether a session of this name was written down."""
         return bool(self._rows("SELECT 1 FROM runs WHERE run = ?", run))
@@ -187,6 +192,11 @@ class JournalWriter:
     def owner_of(self, order_id: str) -> str:
         """The key of the order that an exchange order is a leg of; empty where it is none."""
         return next((str(key) for (key,) in self._rows(tables.OWNER_OF, order_id)), "")
+
+    def prove(self) -> None:
+        """Raise `JournalFailed` unless it can be written at this moment."""
+        with self._all_or_nothing():
+            pass
 
     # ---- life
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import backtrader as bt
 
 from .desk import OrderDesk
 from .entry import OrderEntry
-from .errors import TianqinError, WrongSetting
+from .errors import JournalFailed, TianqinError, WrongSetting
 from .execution import net_position
 from .feed import TqData
 from .journal_records import RollRecord
@@ -133,10 +134,11 @@ class Rolling:
         """Let the rolls go on by what has come; each step is in the journal before it is taken."""
         if self._store.journal.failure:
             return
-        for roll in list(self._rolls.values()):
-            self._drive(roll)
-        if self._modes.keys() - self._follows.keys():
-            self._look_at_all()
+        with suppress(JournalFailed):  # the journal has told of it; the next time goes on
+            for roll in list(self._rolls.values()):
+                self._drive(roll)
+            if self._modes.keys() - self._follows.keys():
+                self._look_at_all()
 
     def refusal(self, data: TqData, contract: str) -> str:
         """Why a roll forbids a new order; empty when none does."""

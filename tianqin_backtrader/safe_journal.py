@@ -50,6 +50,7 @@ class SafeJournal(JournalWriter):
         super().__init__(path, durable=durable)
         self._tell, self._hide = tell, hide
         self._kept: dict[tuple[object, ...], Row] = {}  # not written yet, the newest of each key
+        self._probe: tuple[str, tuple[str | int, ...]] | None = None  # a question that failed
         self._tried_ns = 0
         self.trades_put = 0  # so far
         self._transaction = _Transaction(self._write)
@@ -84,11 +85,13 @@ class SafeJournal(JournalWriter):
             return True
         kept = list(self._kept.values())
         try:
+            if self._probe is not None:
+                super()._rows(self._probe[0], *self._probe[1])
             self._commit(kept)
         except JournalFailed as error:
             self._failed(error)
             return False
-        self.failure = ""
+        self.failure, self._probe = "", None
         self._kept = {}
         self.wait_for_others(True)
         text = f"the journal is written again, {len(kept)} records late; orders are taken again"
@@ -127,6 +130,15 @@ class SafeJournal(JournalWriter):
         except JournalFailed as error:
             self._keep(rows)
             self._failed(error)
+
+    def _rows(self, select: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """What cannot be read is as bad as what cannot be written; it raises all the same."""
+        try:
+            return super()._rows(select, *values)
+        except JournalFailed as error:
+            self._probe = select, values
+            self._failed(error)
+            raise
 
     def _commit(self, rows: list[Row]) -> None:
         """All or nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import weakref
 from collections import deque
@@ -35,7 +34,6 @@ from .safe_journal import SafeJournal
 from .session_view import SessionView
 from .sessions import Sessions
 from .sim import LocalExchange
-from .strategy_sources import sources_of
 from .trading_days import TradingDays
 
 __all__ = ["TqStore"]
@@ -184,19 +182,6 @@ class TqStore:
             logger.warning(text)
             self.tell(Notice.CALENDAR_ENDS, text)
 
-    def _begin_records(self) -> None:
-        """All feeds and strategies stand: say what runs."""
-        sources = sources_of(getattr(self.datas[0]._env, "runningstrats", ()))
-        symbols = ", ".join(dict.fromkeys(data.symbol for data in self.datas))
-        about = {"strategies": ", ".join(sources), "strategy_hashes": json.dumps(sources)}
-        self._books.describe(symbols=symbols, **about)
-        view = SessionView(
-            lambda: self.connection.trading,
-            lambda: self.pump.market_ns,
-            lambda: [self.sessions(data.symbol) for data in self.datas],
-        )
-        self._chronicle.begin(view)
-
     def _stop_demo(self) -> None:
         if self._demo is not None:
             self._demo.stop()
@@ -324,7 +309,7 @@ class TqStore:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
         if self._pump is not None:
             if self.broker is not None and not self._begun:
-                self._begin_records()
+                self._chronicle.begin(SessionView(self))
                 self.broker.begin()
             self._begun = True
             self._chronicle.poll()
