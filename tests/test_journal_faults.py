@@ -18,6 +18,7 @@ import pytest
 import tqsdk
 from order_floor import BUY, CU, SELL, Desk, M, total
 from test_broker import script
+from test_journal import TRADE
 from test_restart import trade
 
 from tianqin_backtrader import Journal, LocalExchange, Notice, safe_journal
@@ -390,6 +391,14 @@ def test_a_journal_that_cannot_be_written_can_be_told_before_anything_is_sent(
     mend()
     journal.prove()
     assert not journal.failure
+
+
+def test_a_trade_that_is_there_already_is_not_new(journal: SafeJournal) -> None:
+    assert journal.add_trade(TRADE)
+    assert not journal.add_trade(TRADE)
+    with journal.together():
+        journal.add_trade(TRADE)
+    assert journal.trades(TRADE.key) == [TRADE]
 
 
 def test_an_exception_undoes_what_was_put_together(journal: SafeJournal) -> None:

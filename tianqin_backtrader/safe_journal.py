@@ -30,6 +30,7 @@ __all__ = ["SafeJournal"]
 logger = logging.getLogger(__name__)
 
 RETRY_NS = 1_000_000_000  # of real time
+HAS_TRADE = "SELECT 1 FROM trades WHERE order_id = ? AND trade_id = ?"
 Row = tuple[Table[Any], Any]  # a record and where it belongs
 
 
@@ -69,10 +70,16 @@ class SafeJournal(JournalWriter):
         return self._transaction
 
     def add_trade(self, trade: TradeRecord) -> bool:
-        """Write a fill down, unless it is there already; always True."""
+        """Write a fill down, unless it is there already; False then, if that is known by now.
+
+        Within `together`, and while writing fails, it is not.
+        """
         self.trades_put += 1
+        if self._transaction.is_open or self.failure:
+            return super().add_trade(trade)
+        is_new = not super()._rows(HAS_TRADE, trade.order_id, trade.trade_id)
         super().add_trade(trade)
-        return True
+        return is_new
 
     def poll(self) -> None:
         """Try again what could not be written, at most once a second."""
