@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tianqin_backtrader"
 LAYER = {
     "beijing": 0, "clock": 0, "config": 0, "errors": 0, "exits": 0, "model": 0, "notices": 0,
     "values": 0,
-    "audit": 1, "bars": 1, "blotter": 1, "calendar": 1, "charts": 1, "contracts": 1,
+    "audit": 1, "bars": 1, "blotter": 1, "calendar": 1, "charts": 1, "comparing": 1,
+    "contracts": 1,
     "delivery": 1, "families": 1, "flow": 1, "journal_entries": 1, "journal_records": 1,
     "legs": 1, "listing": 1, "lots": 1, "merging": 1, "news": 1, "offsets": 1, "orders": 1,
     "pricing": 1, "progress": 1, "queries": 1, "recovery": 1, "register": 1, "roll_orders": 1,

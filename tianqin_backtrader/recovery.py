@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Protocol
 
 from .blotter import Blotter
+from .comparing import ambiguous, odd_lots
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .progress import Progress, trigger_of
 from .states import OrderState
@@ -27,7 +28,7 @@ from .tickets import Ticket
 from .values import AccountPosition, Direction, Offset, OrderPicture, Trade
 from .working import REPLACED, Exchange, LegWork, Phase, Then, Work
 
-__all__ = ["Past", "catch_up", "differences", "restore", "trade_of"]
+__all__ = ["Past", "catch_up", "restore", "trade_of"]
 
 QUEUED = (Phase.DUE, Phase.PARKED)
 NEVER_SENT = "the program ended before it was sent"
@@ -82,7 +83,7 @@ def catch_up(
     sent = {leg.order_id for work in blotter.alive for leg in work.alive}
     news = _read(blotter, orders, trades)
     gone = [(work, _lose(progress, work, sent - orders.keys())) for work in blotter.alive]
-    odd = _odd(before, held, news).keys() | _ambiguous(gone)
+    odd = odd_lots(before, held, news).keys() | ambiguous(gone)
     for work, legs in gone:
         _go_on(progress, work, legs, is_odd=work.symbol in odd)
     for work in blotter.alive:
@@ -113,40 +114,6 @@ def _read(
     for picture in orders.values():
         blotter.on_order(picture)
     return news
-
-
-def differences(
-    before: Mapping[str, HoldingRecord],
-    now: Mapping[str, AccountPosition],
-    news: Iterable[Trade],
-) -> list[str]:
-    """Where the account does not hold what it held when last seen plus `news`, as sentences."""
-    return [
-        f"{symbol}: the account holds {has[0]} long and {has[1]} short lots, the journal "
-        f"expects {was[0]} and {was[1]}; others have traded, or it was not running"
-        for symbol, (was, has) in sorted(_odd(before, now, news).items())
-    ]
-
-
-def _odd(
-    before: Mapping[str, HoldingRecord],
-    now: Mapping[str, AccountPosition],
-    news: Iterable[Trade],
-) -> dict[str, tuple[list[int], list[int]]]:
-    """Contracts of which the lots that are expected are not those held; long and short of both."""
-    expected = {symbol: [held.long, held.short] for symbol, held in before.items()}
-    for trade in news:
-        sides = expected.setdefault(trade.symbol, [0, 0])
-        opens = trade.offset is Offset.OPEN
-        is_long = (trade.direction is Direction.BUY) == opens
-        sides[0 if is_long else 1] += trade.volume if opens else -trade.volume
-    found = {}
-    for symbol in expected.keys() | now.keys():
-        held = now.get(symbol, AccountPosition(symbol))
-        was, has = expected.get(symbol, [0, 0]), [held.long.total, held.short.total]
-        if was != has:
-            found[symbol] = was, has
-    return found
 
 
 def trade_of(record: TradeRecord) -> Trade:
@@ -261,21 +228,6 @@ def _lose(progress: Progress, work: Work, unknown: Set[str]) -> list[LegWork]:
     for leg in lost:
         progress.legs.lose(work, leg)
     return [leg for leg in lost if not leg.lost]
-
-
-def _ambiguous(gone: Iterable[tuple[Work, list[LegWork]]]) -> set[str]:
-    """Contracts whose lots would be as before if all that is gone had traded in full or in part.
-
-    An order that opens lots and one that closes lots of that side may both have filled: equal lots
-    prove nothing.
-    """
-    signs: dict[tuple[str, bool], set[bool]] = {}
-    for work, legs in gone:
-        for leg in legs:
-            opens = leg.offset is Offset.OPEN
-            is_long = (work.ticket.direction is Direction.BUY) == opens
-            signs.setdefault((work.symbol, is_long), set()).add(opens)
-    return {symbol for (symbol, _), found in signs.items() if len(found) > 1}
 
 
 def _go_on(progress: Progress, work: Work, gone: list[LegWork], *, is_odd: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import backtrader as bt
 
+from .comparing import differences
 from .desk import OrderDesk, holding_of
 from .entry import blank_order
 from .execution import net_position
@@ -21,7 +22,7 @@ from .journal import JournalWriter
 from .journal_entries import trade_record
 from .lines import days_of
 from .notices import Notice, Tell
-from .recovery import catch_up, differences, restore, trade_of
+from .recovery import catch_up, restore, trade_of
 from .tickets import Ticket
 from .trading import TradingChannel
 from .values import Direction
