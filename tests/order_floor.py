@@ -32,7 +32,7 @@ from tianqin_backtrader.values import (
     Trade,
     TradingTime,
 )
-from tianqin_backtrader.working import Held, Modified, Moved, Rules, Triggered, Work
+from tianqin_backtrader.working import Held, Modified, Moved, Rules, Triggered, Unanswered, Work
 
 BUY, SELL = Direction.BUY, Direction.SELL
 OPEN, CLOSE, CLOSETODAY = Offset.OPEN, Offset.CLOSE, Offset.CLOSETODAY
@@ -555,8 +555,14 @@ def _words(told: Told) -> str:
         return told.state.value
     if isinstance(told, Moved):
         return f"moved to {told.price:g}"
+    return _rare_words(told)
+
+
+def _rare_words(told: Told) -> str:
     if isinstance(told, Modified):
         return f"modified to {told.ticket.volume}"
+    if isinstance(told, Unanswered):
+        return f"unanswered for {told.for_s:.0f} s"
     return {Held: "held", Triggered: "triggered"}[type(told)]
 
 

@@ -10,7 +10,9 @@ import backtrader as bt
 import pandas as pd
 
 from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader.beijing import BEIJING
 
+MINUTE_NS = 60_000_000_000
 OFFICIAL = ["datetime", "open", "high", "low", "close", "volume", "close_oi"]
 
 
@@ -73,3 +75,20 @@ def official_bars(record: pd.DataFrame) -> list[tuple[Any, ...]]:
     end = pd.to_datetime(record["datetime"] + 60_000_000_000 + 8 * 3_600_000_000_000)
     columns = [end.dt.to_pydatetime()] + [record[name].tolist() for name in OFFICIAL[1:]]
     return [tuple(row) for row in zip(*columns, strict=True)]
+
+
+class Minutes(bt.feeds.PandasData):
+    """Klines of the record, each at its end."""
+
+    lines: Any = ("trading_day",)
+    params: Any = (("trading_day", "trading_day"), ("tz", BEIJING))
+
+
+def klines_feed(minutes: pd.DataFrame) -> Minutes:
+    """A feed of recorded one-minute klines."""
+    frame = minutes.assign(
+        end=pd.to_datetime(minutes["datetime"] + MINUTE_NS),
+        openinterest=minutes["close_oi"],
+        trading_day=minutes["trading_day"].str.replace("-", "").astype(int),
+    )
+    return Minutes(dataname=frame.drop(columns="datetime").set_index("end"))

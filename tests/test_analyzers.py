@@ -10,10 +10,10 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 import pytest
+from support import klines_feed
 
 from tianqin_backtrader import LocalExchange, RecordedData, TqCommInfo, TqStore
 from tianqin_backtrader.analyzers import TradingDay, TradingDayReturns, TradingDays
-from tianqin_backtrader.beijing import BEIJING
 from tianqin_backtrader.errors import WrongSetting
 
 MINUTE = 60_000_000_000
@@ -46,13 +46,6 @@ class DatedBars(bt.feed.DataBase):
 
 class Undated(bt.feeds.PandasData):
     """A feed that tells no trading day."""
-
-
-class Minutes(bt.feeds.PandasData):
-    """Klines of the record, each at its end."""
-
-    lines: Any = ("trading_day",)
-    params: Any = (("trading_day", "trading_day"), ("tz", BEIJING))
 
 
 class Script(bt.Strategy):
@@ -203,15 +196,6 @@ def klines(records: Path, symbol: str, first: str, last: str) -> pd.DataFrame:
     record = pd.read_csv(records / "klines" / "60s" / f"{symbol}.csv.gz")
     found: pd.DataFrame = record[record.trading_day.between(first, last)]
     return found
-
-
-def klines_feed(minutes: pd.DataFrame) -> Any:
-    frame = minutes.assign(
-        end=pd.to_datetime(minutes["datetime"] + MINUTE),
-        openinterest=minutes["close_oi"],
-        trading_day=minutes["trading_day"].str.replace("-", "").astype(int),
-    )
-    return Minutes(dataname=frame.drop(columns="datetime").set_index("end"))
 
 
 def test_without_nights_they_are_backtraders_own(records: Path) -> None:

@@ -190,6 +190,9 @@ STRANGERS = {
     "modify to a bad price": bad(
         lambda s: s.broker.modify(s.orders["held"], price=math.nan), BadPrice, "nan"
     ),
+    "modify the price of a Close order": bad(
+        lambda s: s.broker.modify(s.orders["close"], price=79_000), BadPrice, "79000", "Close order"
+    ),
     "modify to the past": bad(
         lambda s: s.broker.modify(s.orders["held"], valid=moment("10:00")), InvalidOrder, "is past"
     ),
@@ -215,12 +218,14 @@ def attempts(tmp_path_factory: pytest.TempPathFactory) -> Play:
 
     def attempt(s: Trader) -> None:
         s.orders["held"] = s.buy(price=84_000, **STOP)
+        s.orders["close"] = s.buy(exectype=O.Close)
         for name, case in CASES.items():
             try:
                 s.notes[name] = case.attempt(s)
             except Exception as error:  # noqa: BLE001  looked at by the tests
                 s.notes[name] = error
         s.cancel(s.orders["held"])
+        s.cancel(s.orders["close"])
         s.notes["cancelled"] = {
             "None": _tried(lambda: s.broker.cancel(None)),
             "a stranger": _tried(lambda: s.broker.cancel(stranger(s))),

@@ -389,7 +389,7 @@ def test_fak_that_is_answered_after_the_close_is_not_sent_again(desk: Desk) -> N
         desk.finish("t.1.0")
     desk.at("15:00:01")
     desk.deliver()
-    assert desk.heard(key) == ["Accepted", "Canceled"]
+    assert desk.heard(key) == ["unanswered for 18001 s", "Accepted", "Canceled"]
 
 
 def test_market_order_that_is_answered_after_the_close_is_not_sent_again(desk: Desk) -> None:
@@ -400,7 +400,7 @@ def test_market_order_that_is_answered_after_the_close_is_not_sent_again(desk: D
         desk.finish("t.1.0")
     desk.at("15:00:01")
     desk.deliver()
-    assert desk.heard(key) == ["Accepted", "2 @ 3000", "Canceled"]
+    assert desk.heard(key) == ["unanswered for 18001 s", "Accepted", "2 @ 3000", "Canceled"]
 
 
 # ---- closed markets

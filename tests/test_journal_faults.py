@@ -203,20 +203,30 @@ def test_cancels_go_out_in_an_outage() -> None:
 
 def test_a_stop_that_goes_off_in_an_outage_is_sent_when_it_is_over() -> None:
     """It protects a position: a rejected stop would leave it bare."""
-    for late in (0, 1):  # the write of its going off fails, or that of its exchange order
-        desk = FaultyDesk()
-        desk.hold(M, long=(0, 1))
-        key = desk.order(M, SELL, 1, stop=2_960.0)
-        desk.journal.begin, desk.journal.end = desk.journal.writes + 1 + late, 10**9
-        desk.tick(M, 2_955.0)
-        desk.sends_nothing()
-        assert desk.state(key) is OrderState.ACCEPTED
-        desk.journal.end = 0
-        desk.works()
-        desk.fill_all()
-        assert desk.state(key) is OrderState.COMPLETED
-        assert desk.held(M) == (0, 0)
-        compare(desk)
+    desk = FaultyDesk()
+    desk.hold(M, long=(0, 1))
+    key = desk.order(M, SELL, 1, stop=2_960.0)
+    desk.journal.begin, desk.journal.end = desk.journal.writes + 1, 10**9
+    desk.tick(M, 2_955.0)
+    desk.sends_nothing()
+    assert desk.state(key) is OrderState.ACCEPTED
+    desk.journal.end = 0
+    desk.works()
+    desk.fill_all()
+    assert desk.state(key) is OrderState.COMPLETED
+    assert desk.held(M) == (0, 0)
+    compare(desk)
+
+
+def test_a_new_order_that_waits_for_its_market_is_refused_where_it_cannot_be_written() -> None:
+    desk = FaultyDesk()
+    desk.at("2025-12-03 12:00:00")  # lunch
+    desk.journal.begin, desk.journal.end = 0, 10**9
+    key = desk.order(CU, BUY, 1)
+    assert desk.state(key) is OrderState.REJECTED
+    desk.journal.end = 0
+    desk.works()
+    compare(desk)
 
 
 def test_fills_of_an_outage_are_kept_and_written() -> None:
@@ -496,7 +506,7 @@ def test_an_exchange_order_that_cannot_be_written_down_does_not_leave(
         commit(journal, rows)
 
     monkeypatch.setattr(SafeJournal, "_commit", full)
-    steps = (2, lambda s: s.buy(size=1)), (6, lambda _: fails.clear() or fails.append(False))
+    steps = (2, lambda s: s.buy(size=1)), (6, lambda _: fails.__setitem__(0, False))
     with LocalExchange(end=EVENING) as exchange:
         seen, _, broker = trade(exchange, path, script(*steps), 12, execution=execution)
     last = seen.orders[-1]

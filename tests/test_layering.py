@@ -13,7 +13,7 @@ LAYER = {
     "beijing": 0, "clock": 0, "config": 0, "errors": 0, "exits": 0, "model": 0, "notices": 0,
     "values": 0,
     "alarm_rules": 1, "audit": 1, "bars": 1, "blotter": 1, "calendar": 1, "charts": 1,
-    "contracts": 1, "delivery": 1, "families": 1, "flow": 1, "journal_entries": 1,
+    "comparing": 1, "contracts": 1, "delivery": 1, "families": 1, "flow": 1, "journal_entries": 1,
     "journal_records": 1, "journal_tables": 1, "legs": 1, "listing": 1, "lots": 1, "merging": 1,
     "news": 1, "offsets": 1, "orders": 1, "pricing": 1, "progress": 1, "queries": 1, "recovery": 1,
     "register": 1, "roll_orders": 1, "rolls": 1, "sending": 1, "sessions": 1, "states": 1,

@@ -27,6 +27,7 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 import pytest
+from support import klines_feed
 
 from tianqin_backtrader import LocalExchange, RecordedData, TqCommInfo, TqStore
 from tianqin_backtrader.beijing import BEIJING
@@ -232,22 +233,6 @@ def official_bars(minutes: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 # ---- the runs
-
-
-class Minutes(bt.feeds.PandasData):
-    """Klines of the record, each at its end."""
-
-    lines: Any = ("trading_day",)
-    params: Any = (("trading_day", "trading_day"), ("tz", BEIJING))
-
-
-def klines_feed(minutes: pd.DataFrame) -> Any:
-    frame = minutes.assign(
-        end=pd.to_datetime(minutes["datetime"] + MINUTE),
-        openinterest=minutes["close_oi"],
-        trading_day=minutes["trading_day"].str.replace("-", "").astype(int),
-    )
-    return Minutes(dataname=frame.drop(columns="datetime").set_index("end"))
 
 
 def ticks_feed(case: Case, path: Path, records: Path) -> RecordedData:

@@ -76,6 +76,9 @@ class Blotter:
         works = [self.progress.made(ticket) for ticket in tickets]
         for work in works:  # all of a bracket, or nothing of it
             self.progress.follow(work)
+        if len(works) == 1 and self.progress.is_written_when_sent(works[0]):
+            self.progress.begin(works[0])
+            return
         with self._diary.together():
             for work in works:
                 self.progress.note(work)
@@ -150,7 +153,7 @@ class Blotter:
         elif effect is Effect.HIT:
             progress.due(work)
             progress.tell(Triggered(work.key, last_price))
-            progress.attempt(work)
+            progress.go(work)
 
     def on_time(self) -> None:
         """Let what depends on time or on the account's picture go on."""
@@ -166,8 +169,11 @@ class Blotter:
             progress.close_in_time(work)
         elif work.phase in QUEUED:
             progress.attempt(work)
-        elif work.phase is not Phase.HELD and (progress.legs.doubts(work) or work.due):
-            progress.follow_up(work)
+        elif work.phase is not Phase.HELD:
+            for silence in progress.legs.unanswered(work):
+                progress.tell(silence)
+            if progress.legs.doubts(work) or work.due:
+                progress.follow_up(work)
 
     def _expire(self, work: Work) -> bool:
         """Withdraw an order whose time is over; whether that is so."""

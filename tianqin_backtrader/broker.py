@@ -88,7 +88,8 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._store.start(broker=self)
         self._last = None
         floor, journal = self._store.floor, self._store.journal
-        self._desk = OrderDesk(floor, journal, self._rules, self._notify, self.terms.learn)
+        hears = self._notify, self.terms.learn, self._store.tell
+        self._desk = OrderDesk(floor, journal, self._rules, *hears)
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
@@ -201,7 +202,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         return self.terms.of(contract)
 
     def _instrument(self, contract: str) -> Instrument:
-        return self._store.connection.listing.terms(contract)
+        return self._store.floor.listed(contract)
 
     # ---- orders: Backtrader's verbs
 

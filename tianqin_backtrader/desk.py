@@ -20,11 +20,12 @@ from .floor import Floor
 from .journal_records import HoldingRecord
 from .lines import days_of
 from .model import AccountPosition, OrderPicture, Tick, Trade
+from .notices import Notice, Tell
 from .orders import Accepted, Done, Filled, OrderState
 from .pump import Pump
 from .target_desk import TargetDesk, TargetRules
 from .tickets import Ticket
-from .working import Diary, Held, Modified, Moved, Rules, Triggered, Work
+from .working import Diary, Held, Modified, Moved, Rules, Triggered, Unanswered, Work
 
 __all__ = ["OrderDesk", "holding_of"]
 
@@ -36,7 +37,8 @@ STATUS = {state: getattr(bt.Order, state.value) for state in OrderState}
 class OrderDesk:
     """Works the orders of one account session.
 
-    `notify` gets an order each time it has changed, `learn` each trade of the account.
+    `notify` gets an order each time it has changed, `learn` each trade of the account, `news` what
+    people should look at.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class OrderDesk:
         rules: Rules,
         notify: Callable[[bt.Order], None],
         learn: Callable[[Trade], None],
+        news: Tell,
     ) -> None:
         self._floor, self._diary, self._notify, self._learn = floor, diary, notify, learn
+        self._news = news
         self.blotter = Blotter(floor, diary, self._hear, rules)
         self.targets: TargetDesk | None = None
         self._orders: dict[str, bt.Order] = {}  # by key
@@ -234,10 +238,21 @@ class OrderDesk:
             logger.info("order %s ended as %s: %s", told.ref, told.state.value, told.reason)
         elif isinstance(told, Modified):
             _change(order, told.ticket)
+        elif isinstance(told, Unanswered):
+            self._warn(order, told)
+            return
         else:
             _mark(order, told)
             return
         self._tell(order)
+
+    def _warn(self, order: bt.Order, silence: Unanswered) -> None:
+        text = (
+            f"the exchange has said nothing of order {order.ref} ({silence.order_id}) for "
+            f"{silence.for_s:.0f} s; look whether it stands there before you write another"
+        )
+        logger.warning("%s", text)
+        self._news(Notice.ORDER_UNANSWERED, text, key=silence.ref, order=order)
 
     def _tell(self, order: bt.Order) -> None:
         if not self._is_quiet:

@@ -219,7 +219,10 @@ class OrderEntry:
         contract = str(order.info.get("contract") or order.data.contract)
         size = options.pop("size")
         ticket = self._ticket(direction, order.data, contract, size, options, None)
-        return {NAMES[name]: getattr(ticket, NAMES[name]) for name in asked}
+        read = {NAMES[name]: getattr(ticket, NAMES[name]) for name in asked}
+        if "price" in asked and ticket.price is None:
+            read["price"] = asked["price"]  # it has none: whoever refuses it names what arrived
+        return read
 
     # ---- Backtrader's orders
 

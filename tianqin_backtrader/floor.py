@@ -65,13 +65,16 @@ class Floor:
 
     def terms(self, symbol: str) -> Instrument:
         """The contract's terms. Raises `InvalidOrder` when it cannot be traded, or not any more."""
-        terms = self._terms_of(symbol)
+        terms = self.listed(symbol)
         has_ended = 0 < terms.expire_ns <= self.now_ns
         check_tradable(replace(terms, expired=True) if has_ended else terms)
         return terms
 
-    def _terms_of(self, symbol: str) -> Instrument:
-        """Read anew only when they have changed: an order asks several times on its way."""
+    def listed(self, symbol: str) -> Instrument:
+        """The contract's terms, whether it can be traded or not.
+
+        Read anew only when they have changed: an order asks several times on its way.
+        """
         quote = self._connection.listing.quote(symbol)
         changing = [quote.get(name) for name in CHANGING]
         known = self._terms.get(symbol)

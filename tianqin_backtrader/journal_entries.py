@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .journal_records import LegRecord, TradeRecord
+from .journal_records import LegRecord, StopRecord, TradeRecord
+from .triggers import Trigger
 from .values import OrderPicture, Trade
 from .working import LegWork, Work
 
-__all__ = ["leg_record", "trade_record"]
+__all__ = ["leg_record", "stop_record", "trade_record"]
 
 
 def leg_record(work: Work, leg: LegWork, at_ns: int, picture: OrderPicture | None) -> LegRecord:
@@ -47,3 +48,8 @@ def trade_record(key: str, trade: Trade) -> TradeRecord:
         commission_cny=trade.commission_cny,
         time_ns=trade.time_ns,
     )
+
+
+def stop_record(key: str, trigger: Trigger, state: str, at_ns: int) -> StopRecord:
+    """As the journal keeps it; `state`: held, hit or ended."""
+    return StopRecord(key, trigger.price, trigger.limit, state, at_ns)

@@ -9,7 +9,7 @@ from .orders import Event, OrderLedger
 from .sending import Sender
 from .tickets import Ticket
 from .values import OrderPicture
-from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Work
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Unanswered, Work
 
 __all__ = ["LOST", "LegFollower"]
 
@@ -38,11 +38,12 @@ class LegFollower:
         self._exchange, self._diary = exchange, diary
         self._tries = rules.tries
         self._answer_ns = int(rules.answer_s * SECOND_NS)
+        self._silence_ns = int(rules.silence_s * SECOND_NS)
 
     def on_picture(self, work: Work, picture: OrderPicture) -> list[Event]:
         """Take a leg's picture; one that comes to life after its order's end is withdrawn."""
         leg = work.leg(picture.order_id)
-        leg.absent_ns = 0
+        leg.absent_ns = leg.sent_ns = 0
         leg.exchange_order_id = picture.exchange_order_id or leg.exchange_order_id
         before = leg.state
         known = bool(picture.exchange_order_id) or picture.filled > 0
@@ -65,6 +66,18 @@ class LegFollower:
             self._sender.leave(work, leg)
             if leg.told.final is None:
                 self._exchange.cancel(leg.order_id)
+
+    def unanswered(self, work: Work) -> list[Unanswered]:
+        """Legs of which nothing was heard for long, each once."""
+        if self._exchange.is_down:  # nothing can be heard
+            return []
+        now_ns, found = self._exchange.mono_ns, []
+        for leg in work.legs:
+            if leg.state == "sending" and 0 < leg.sent_ns <= now_ns - self._silence_ns:
+                for_s = (now_ns - leg.sent_ns) / SECOND_NS
+                found.append(Unanswered(work.key, leg.order_id, for_s))
+                leg.sent_ns = 0
+        return found
 
     def doubts(self, work: Work) -> bool:
         """Settle what stayed without an answer; True when that changed something."""

@@ -51,6 +51,8 @@ __all__ = [
 NAN = math.nan
 SECOND_NS = 1_000_000_000
 
+MONEY = tuple(field.name for field in fields(Account))
+
 Picture = Mapping[str, Any]
 
 
@@ -160,7 +162,7 @@ def trade_from(picture: Picture) -> Trade:
 
 def account_from(picture: Picture) -> Account:
     """The account's money; what the gateway does not say is NaN."""
-    return Account(**{field.name: _real(picture.get(field.name)) for field in fields(Account)})
+    return Account(*[_real(picture.get(name)) for name in MONEY])
 
 
 def _side(picture: Picture, side: str) -> SideLots:
@@ -194,6 +196,8 @@ def _trading_time(value: Picture | None) -> TradingTime:
 
 
 def _real(value: Any) -> float:
+    if type(value) is float:  # almost all are
+        return value
     return float(value) if isinstance(value, Real) else NAN
 
 
@@ -204,4 +208,6 @@ def _money(value: Any) -> float:
 
 def _count(value: Any) -> int:
     """A count, exact for integers: nanoseconds do not fit a float."""
+    if type(value) is int:
+        return value
     return int(value) if math.isfinite(_real(value)) else 0

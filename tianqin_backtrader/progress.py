@@ -14,6 +14,7 @@ from .states import Signal
 from .stops import changed_trigger, released_trigger, trigger_of, waits_for
 from .tickets import Kind, Ticket
 from .working import (
+    REPLACED,
     SECOND_NS,
     Diary,
     Exchange,
@@ -24,12 +25,13 @@ from .working import (
     Rules,
     Then,
     Triggered,
+    Unanswered,
     Work,
 )
 
 __all__ = ["Progress", "Targets", "Told", "trigger_of"]
 
-Told = Event | Held | Moved | Triggered | Modified
+Told = Event | Held | Moved | Triggered | Modified | Unanswered
 ENDS = {Then.CANCEL: Signal.CANCEL, Then.EXPIRE: Signal.EXPIRE}
 
 
@@ -72,12 +74,22 @@ class Progress(Register):
             work.phase = Phase.HELD
         return work
 
+    def is_written_when_sent(self, work: Work) -> bool:
+        """Whether the order goes into the journal together with its exchange orders."""
+        is_direct = work.phase is Phase.DUE and work.ticket.execution == "direct"
+        return is_direct and not self.families.rivals(work)  # these are withdrawn first
+
     def begin(self, work: Work) -> None:
         """Set a new order going; one that could not be written down is refused."""
-        if self._diary.failure:
+        is_late = bool(self._diary.failure)
+        if not is_late:
+            self._set_going(work)
+        if self._diary.failure and (is_late or work.phase in (Phase.DUE, Phase.PARKED)):
             self.conclude(work, self._diary.failure, Signal.REFUSE)
-        elif work.phase is Phase.DUE:
-            self.attempt(work)
+
+    def _set_going(self, work: Work) -> None:
+        if work.phase is Phase.DUE:
+            self.go(work)
         else:
             self.apply(work, self.ledger.accept(work.key))
             self.tell(Held(work.key, waits_for(work)))
@@ -89,13 +101,27 @@ class Progress(Register):
         lead_ns = int(self._rules.close_lead_s * SECOND_NS)
         if self._exchange.now_ns >= self.sender.day_ends_ns(work.symbol) - lead_ns:
             self.due(work)
-            self.attempt(work)
+            self.go(work)
 
     def due(self, work: Work) -> None:
         """Its price or its time has come: from now on it is to be sent."""
         work.phase = Phase.DUE
         if work.trigger is not None:
             work.ticket = replace(work.ticket, limit=work.trigger.limit)
+
+    def go(self, work: Work) -> None:
+        """Send an order that has just become due; one that cannot go yet is written down as due.
+
+        One that goes is written with its exchange orders, in one transaction: before that nothing
+        has happened that a restart could miss.
+        """
+        if not self.is_written_when_sent(work):
+            self._note_due(work)
+        self.attempt(work)
+        if work.phase is Phase.DUE:
+            self._note_due(work)
+
+    def _note_due(self, work: Work) -> None:
         with self._diary.together():
             self.note(work)
             self.note_stop(work, "hit")
@@ -154,7 +180,7 @@ class Progress(Register):
         if why == CLOSED and work.phase is not Phase.PARKED:
             work.phase = Phase.PARKED
             self.apply(work, self.ledger.accept(work.key))
-            self.note(work)
+            self._note_due(work)
             self.tell(Held(work.key, why))
 
     # ---- withdrawn, changed
@@ -177,16 +203,18 @@ class Progress(Register):
     def change(self, work: Work, ticket: Ticket) -> None:
         """Let the order become `ticket`; what is at the exchange is withdrawn first."""
         work.then_ticket = ticket
-        self._drop_unsent(work, "replaced")
+        self._drop_unsent(work, REPLACED)
         if not work.is_at_exchange:
             self._replace(work)
             return
-        work.then, work.why = Then.REPLACE, "replaced"
+        work.then, work.why = Then.REPLACE, REPLACED
         # a larger order is not complete when its old volume fills meanwhile
         self.ledger.resize(work.key, max(work.ticket.volume, ticket.volume))
         if work.phase is not Phase.LEAVING:
             self._leave(work)
             self.legs.withdraw(work)
+        else:
+            self.note(work)
 
     def _leave(self, work: Work) -> None:
         if work.phase is not Phase.LEAVING:

@@ -175,6 +175,7 @@ class Pump:
             self._take_trading()
             self._wake()
             self._take_ticks()
+            self._send()
         self._close()
         told = self.trading is not None and self.trading.settle()
         self._send()

@@ -9,7 +9,9 @@ Rules:
 - A step that was not written down did not happen: any other order that was due ends.
 - What an order's fill or end means for its family is done now if the program died before.
 - An exchange order of an earlier trading day may have traded there: its trades are shown no more.
-  Where the account's lots are not those of the journal its order ends, lest lots be traded twice.
+  Where the account's lots are not those of the journal its order ends, lest lots be traded twice,
+  as it does where another one that is gone could have undone its trades.
+- An order that was being replaced goes on as it was changed, when what it left has been withdrawn.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Protocol
 
 from .blotter import Blotter
+from .comparing import ambiguous, odd_lots
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .progress import Progress, trigger_of
 from .states import OrderState
 from .tickets import Ticket
 from .values import AccountPosition, Direction, Offset, OrderPicture, Trade
-from .working import Exchange, LegWork, Phase, Then, Work
+from .working import REPLACED, Exchange, LegWork, Phase, Then, Work
 
-__all__ = ["Past", "catch_up", "differences", "restore", "trade_of"]
+__all__ = ["Past", "catch_up", "restore", "trade_of"]
 
 QUEUED = (Phase.DUE, Phase.PARKED)
 NEVER_SENT = "the program ended before it was sent"
@@ -79,9 +82,10 @@ def catch_up(
     unsent = [w for w in due if not stands(w)]
     sent = {leg.order_id for work in blotter.alive for leg in work.alive}
     news = _read(blotter, orders, trades)
-    odd = _odd(before, held, news).keys()
-    for work in blotter.alive:
-        _lose(progress, work, sent - orders.keys(), is_odd=work.symbol in odd)
+    gone = [(work, _lose(progress, work, sent - orders.keys())) for work in blotter.alive]
+    odd = odd_lots(before, held, news).keys() | ambiguous(gone)
+    for work, legs in gone:
+        _go_on(progress, work, legs, is_odd=work.symbol in odd)
     for work in blotter.alive:
         if work.ticket.execution == "target" and work.phase in (Phase.WORKING, Phase.LEAVING):
             progress.cancel(work, "its target ended with the program")
@@ -110,40 +114,6 @@ def _read(
     for picture in orders.values():
         blotter.on_order(picture)
     return news
-
-
-def differences(
-    before: Mapping[str, HoldingRecord],
-    now: Mapping[str, AccountPosition],
-    news: Iterable[Trade],
-) -> list[str]:
-    """Where the account does not hold what it held when last seen plus `news`, as sentences."""
-    return [
-        f"{symbol}: the account holds {has[0]} long and {has[1]} short lots, the journal "
-        f"expects {was[0]} and {was[1]}; others have traded, or it was not running"
-        for symbol, (was, has) in sorted(_odd(before, now, news).items())
-    ]
-
-
-def _odd(
-    before: Mapping[str, HoldingRecord],
-    now: Mapping[str, AccountPosition],
-    news: Iterable[Trade],
-) -> dict[str, tuple[list[int], list[int]]]:
-    """Contracts of which the lots that are expected are not those held; long and short of both."""
-    expected = {symbol: [held.long, held.short] for symbol, held in before.items()}
-    for trade in news:
-        sides = expected.setdefault(trade.symbol, [0, 0])
-        opens = trade.offset is Offset.OPEN
-        is_long = (trade.direction is Direction.BUY) == opens
-        sides[0 if is_long else 1] += trade.volume if opens else -trade.volume
-    found = {}
-    for symbol in expected.keys() | now.keys():
-        held = now.get(symbol, AccountPosition(symbol))
-        was, has = expected.get(symbol, [0, 0]), [held.long.total, held.short.total]
-        if was != has:
-            found[symbol] = was, has
-    return found
 
 
 def trade_of(record: TradeRecord) -> Trade:
@@ -210,7 +180,9 @@ def _work(
         work.trigger.price, work.trigger.limit = stop.price, stop.limit
     if work.phase in QUEUED and work.legs and progress.legs.ended_with_day(work.legs[-1]):
         work.not_before_ns = work.legs[-1].day_ends_ns  # it stands for several days
-    if work.phase is Phase.LEAVING:
+    if work.phase is Phase.LEAVING and record.reason == REPLACED:
+        work.then, work.why, work.then_ticket, work.reason = Then.REPLACE, REPLACED, ticket, ""
+    elif work.phase is Phase.LEAVING:
         is_over = 0 < ticket.expires_ns <= record.at_ns
         work.then = Then.EXPIRE if is_over else Then.CANCEL
         work.why = "it was being withdrawn when the program ended"
@@ -247,13 +219,21 @@ def _round(work: Work) -> int:
     return first
 
 
-def _lose(progress: Progress, work: Work, unknown: Set[str], *, is_odd: bool) -> None:
-    """Give up the exchange orders of earlier runs that the account does not show."""
+def _lose(progress: Progress, work: Work, unknown: Set[str]) -> list[LegWork]:
+    """Give up the exchange orders of earlier runs that the account does not show.
+
+    Returns those of an earlier trading day, which may have traded.
+    """
     lost = [leg for leg in work.alive if leg.order_id in unknown]
     for leg in lost:
         progress.legs.lose(work, leg)
-    if is_odd and any(not leg.lost for leg in lost):  # of an earlier day
-        ends_ns = max(leg.day_ends_ns for leg in lost)
+    return [leg for leg in lost if not leg.lost]
+
+
+def _go_on(progress: Progress, work: Work, gone: list[LegWork], *, is_odd: bool) -> None:
+    """Let an order go on without the exchange orders that are gone, or end it where that is odd."""
+    if is_odd and gone:
+        ends_ns = max(leg.day_ends_ns for leg in gone)
         is_over = 0 < work.ticket.expires_ns <= ends_ns
         work.then, work.why = Then.EXPIRE if is_over else Then.CANCEL, NOT_KNOWN
     if work.legs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .families import Families
-from .journal_records import StopRecord
+from .journal_entries import stop_record
 from .legs import LegFollower
 from .lots import Lots
 from .orders import OrderLedger
@@ -61,6 +61,4 @@ class Register:
     def note_stop(self, work: Work, state: str) -> None:
         """Write down where a stop stands: held, hit or ended."""
         if work.trigger is not None:
-            price, limit = work.trigger.price, work.trigger.limit
-            record = StopRecord(work.key, price, limit, state, self._exchange.now_ns)
-            self._diary.put_stop(record)
+            self._diary.put_stop(stop_record(work.key, work.trigger, state, self._exchange.now_ns))

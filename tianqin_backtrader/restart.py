@@ -13,13 +13,15 @@ from typing import Any
 
 import backtrader as bt
 
+from .comparing import differences
 from .desk import OrderDesk, holding_of
 from .entry import blank_order
 from .execution import net_position
 from .floor import Floor
+from .journal_entries import trade_record
 from .lines import days_of
 from .notices import Notice, Tell
-from .recovery import catch_up, differences, restore, trade_of
+from .recovery import catch_up, restore, trade_of
 from .safe_journal import SafeJournal
 from .tickets import Ticket
 from .trading import TradingChannel
@@ -67,6 +69,7 @@ class Restart:
         if before or works:
             for text in differences(before, held, news):
                 self._warn(Notice.JOURNAL_DIFFERENCE, text)
+        self._count_late()
         self._tell_unfollowed()
         self._tell_foreign()
         for symbol in held.keys() | {data.contract for data in self._feeds.values()}:
@@ -101,6 +104,19 @@ class Restart:
         order.addinfo(restored=True)
         trades = map(trade_of, self._journal.trades(work.key))
         self._desk.take_over(order, work, list(trades))
+
+    def _count_late(self) -> None:
+        """Trades of orders that had ended in the journal, as one given up for lost that arrived."""
+        for trade in self._channel.trades():
+            owner = self._journal.owner_of(trade.order_id)
+            if not owner or self._desk.blotter.ledger.follows(trade.order_id):
+                continue
+            if self._journal.add_trade(trade_record(owner, trade)):
+                text = (
+                    f"order {owner} of {trade.symbol} had ended and has traded {trade.volume} lots "
+                    f"at {trade.price:g} since; the account holds them"
+                )
+                self._warn(Notice.JOURNAL_DIFFERENCE, text, key=owner)
 
     def _tell_unfollowed(self) -> None:
         for record in self._journal.open_orders():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .contracts import check_limits, takes_market_orders
 from .errors import NotWrittenDown, OrderError
-from .journal_entries import leg_record
+from .journal_entries import leg_record, stop_record
 from .journal_records import LegRecord
 from .lots import Lots
 from .offsets import Leg, plan_close, plan_legs, policy_of
@@ -188,6 +188,7 @@ class Sender:
         except OrderError as error:
             self._refuse(work, leg, error)
             return False
+        leg.sent_ns = self._exchange.mono_ns
         return True
 
     def _refuse(self, work: Work, leg: LegWork, error: OrderError) -> None:
@@ -211,6 +212,8 @@ class Sender:
         with self._diary.together():
             if with_order:
                 self._diary.put_order(work.record(self._ledger.state(work.key), now_ns))
+                if work.trigger is not None:
+                    self._diary.put_stop(stop_record(work.key, work.trigger, "hit", now_ns))
             for leg in work.legs[work.round :] if with_order else due:
                 self._diary.put_leg(self.record(work, leg))
 

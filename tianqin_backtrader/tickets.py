@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -24,6 +24,8 @@ class Kind(str, Enum):
     TRAIL = "StopTrail"
     TRAIL_LIMIT = "StopTrailLimit"
 
+
+write_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: each order is written
 
 STOPS = frozenset({Kind.STOP, Kind.STOP_LIMIT, Kind.TRAIL, Kind.TRAIL_LIMIT})
 LIMITED = frozenset({Kind.STOP_LIMIT, Kind.TRAIL_LIMIT})
@@ -80,7 +82,7 @@ class Ticket:
 
     def to_text(self) -> str:
         """As JSON, for the journal."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return write_json({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_text(cls, text: str) -> Ticket:

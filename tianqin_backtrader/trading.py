@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import Task
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .errors import OrderError
@@ -73,13 +73,16 @@ class TradingChannel:
     ) -> None:
         self._api, self._node, self._key = api, node, key
         self._news = TradingNews()
-        self._money: Account | None = None  # until the next news
+        self._money: Account | None = None  # until something of the account is told
+        self._held: dict[str, AccountPosition] = {}  # likewise
         self.has_unsent = False  # orders or cancels that leave only with the next wait
         self.gate: Callable[[], None] = lambda: None  # raises an OrderError if no order may leave
 
-    def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
+    def note(self, diffs: Sequence[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
-        self._money = None
+        if any("trade" in diff for diff in diffs):
+            self._money = None
+            self._held.clear()
         self._news.note(diffs, self._key(), self._node("trade", self._key()))
 
     def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
@@ -213,15 +216,19 @@ class TradingChannel:
         return str(self._tree("session").get("trading_day") or "")
 
     def account(self) -> Account:
-        """The account's money; read once between two waits, for Cerebro asks on every bar."""
+        """The account's money; read once between two news, for Cerebro asks on every bar."""
         if self._money is None:
             self._money = account_from(self._api().get_account())
         return self._money
 
     def position(self, symbol: str) -> AccountPosition:
         """What the account holds in one contract; no lots where it never held any."""
-        picture = self._tree("positions").get(symbol)
-        return AccountPosition(symbol) if picture is None else position_from(picture)
+        held = self._held.get(symbol)
+        if held is None:
+            picture = self._tree("positions").get(symbol)
+            held = AccountPosition(symbol) if picture is None else position_from(picture)
+            self._held[symbol] = held
+        return held
 
     def positions(self) -> dict[str, AccountPosition]:
         """All positions of the account by symbol, those closed today included."""

@@ -22,6 +22,7 @@ from .triggers import Trigger
 from .values import AccountPosition, Direction, Instrument, Offset
 
 __all__ = [
+    "REPLACED",
     "Diary",
     "Exchange",
     "Held",
@@ -32,11 +33,13 @@ __all__ = [
     "Rules",
     "Then",
     "Triggered",
+    "Unanswered",
     "Work",
 ]
 
 SECOND_NS = 1_000_000_000
 HALF_DAY_S = 43_200
+REPLACED = "replaced"  # why an order is being withdrawn that goes on as its ticket says
 
 
 class Phase(str, Enum):
@@ -67,6 +70,7 @@ class Rules:
     price the limit order lies that stands for one. tries: how often such an order follows the price
     before it stays where it is. close_lead_s: how long before the day's end a Close order is sent.
     answer_s: real seconds that an order has to appear after a whole picture without it.
+    silence_s: real seconds without a word of an order that was sent, after which it is told.
     holds_closed: an order for a closed market waits for the opening; if False it is sent anyway.
     """
 
@@ -74,6 +78,7 @@ class Rules:
     tries: int = 20
     close_lead_s: float = 30.0
     answer_s: float = 3.0
+    silence_s: float = 10.0
     holds_closed: bool = True
 
     def __post_init__(self) -> None:
@@ -171,6 +176,15 @@ class Triggered:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The exchange says nothing of exchange order `order_id` of order `ref`."""
+
+    ref: str
+    order_id: str
+    for_s: float  # real time since it was sent
+
+
+@dataclass(frozen=True, slots=True)
 class Modified:
     """Order `ref` stands as changed."""
 
@@ -195,6 +209,7 @@ class LegWork:
     exchange_order_id: str = ""
     lost: bool = False  # the exchange never had it
     absent_ns: int = 0  # when a whole picture did not show it, by a monotonic clock
+    sent_ns: int = 0  # when it was handed over, by a monotonic clock; 0: answered, or said so
 
     @property
     def is_sent(self) -> bool:
@@ -268,6 +283,8 @@ class Work:
         """As the journal keeps it."""
         run, _, ref = self.key.rpartition(".")
         text, reason = _text(self.ticket), self.reason or self.paused
+        if self.then is Then.REPLACE and self.then_ticket is not None:
+            text, reason = _text(self.then_ticket), REPLACED
         stands = text, self.phase.value, state.value, reason, at_ns
         return OrderRecord(self.key, run, int(ref), self.symbol, *stands)
 
