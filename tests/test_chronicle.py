@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import backtrader as bt
 import pandas as pd
 import pytest
 from support import Seen, Watcher
-from test_broker import CU, EVENING, script
+from test_broker import CU, script
 
 from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore
 from tianqin_backtrader.audit import Difference
@@ -22,6 +22,7 @@ from tianqin_backtrader.journal import JournalWriter
 from tianqin_backtrader.strategy_sources import source_hash, sources_of
 from tianqin_backtrader.values import Bar
 
+SOON = datetime(2025, 9, 15, 21, 15)  # noqa: DTZ001  Beijing time; the market begins at 21:00
 MINUTE_NS = 60_000_000_000
 BALANCE = 1_000_000.0
 
@@ -29,13 +30,13 @@ BALANCE = 1_000_000.0
 class Listener(Watcher):
     """Also keeps the notices."""
 
-    params: Any = (("notices", None),)
+    params: Any = (("notices", None), ("period", 7), ("token", "geheim"))
 
     def notify_store(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         self.p.notices.append((msg, args[0], kwargs))
 
 
-def run(path: Path, act: Any, end: Any = EVENING, **market: Any) -> tuple[Seen, list[Any], Any]:
+def run(path: Path, act: Any, end: Any = SOON, **market: Any) -> tuple[Seen, list[Any], Any]:
     """A run on the embedded exchange; what was seen, the notices, the account at the end."""
     seen, notices = Seen(), list[Any]()
     with LocalExchange(end=end, balance_cny=BALANCE, **market) as exchange:
@@ -67,6 +68,7 @@ def test_a_run_says_what_ran_on_what(path: Path) -> None:
     for name in ("python", "tqsdk", "backtrader", "pandas", "tianqin-backtrader", "platform"):
         assert about[name]
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert json.loads(about["strategy_numbers"]) == {"test_chronicle.Listener": {"period": 7}}
     assert json.loads(about["strategy_hashes"]) == {"test_chronicle.Listener": source}
 
 
@@ -104,7 +106,7 @@ def test_the_account_is_pictured_at_the_start_each_minute_and_at_the_end(path: P
     assert set(accounts["day"]) == {"2025-09-16"}  # its night has begun
     steps = accounts["at_ns"].diff().dropna()
     assert (steps[1:-1] >= MINUTE_NS - 10**9).sum() >= len(steps) - 4  # the trade made one more
-    assert 20 <= len(accounts) <= 50  # of 45 minutes
+    assert 10 <= len(accounts) <= 20  # of 15 minutes
     assert (positions["long_today"] == 3).all()
     assert positions["at_ns"].iloc[-1] == accounts["at_ns"].iloc[-1]
     assert not positions["long_price"].isna().any()
@@ -173,7 +175,7 @@ def test_a_bar_that_differs_is_an_audit_row(path: Path) -> None:
 
 
 def test_a_session_without_a_broker_writes_nothing(path: Path) -> None:
-    with LocalExchange(end=EVENING) as exchange, TqStore(exchange=exchange, journal=path) as store:
+    with LocalExchange(end=SOON) as exchange, TqStore(exchange=exchange, journal=path) as store:
         cerebro = bt.Cerebro(tz=0, stdstats=False)
         cerebro.adddata(store.getdata(CU, history=5))
         cerebro.addstrategy(Listener, seen=Seen(), notices=[], act=script((1, _note)))

@@ -18,7 +18,7 @@ from .errors import JournalFailed, NotStarted
 from .journal_records import AccountRecord, AuditRecord, EventRecord, NoteRecord, PositionRecord
 from .model import Account, AccountPosition
 from .notices import Notice, Tell
-from .strategy_sources import sources_of
+from .strategy_sources import numbers_of, sources_of
 from .trading import TradingChannel
 
 __all__ = ["Chronicle"]
@@ -87,6 +87,7 @@ class Chronicle:
             symbols=", ".join(session.symbols),
             strategies=", ".join(sources),
             strategy_hashes=json.dumps(sources),
+            strategy_numbers=json.dumps(numbers_of(session.strategies)),
         )
         self._tell(Notice.STARTED, f"run {run} begins: {self._books.headline()}", run=run)
         self.snapshot("start")
@@ -201,7 +202,7 @@ class Chronicle:
     def _trades_of_day(self) -> str:
         session, journal = self._session, self._books.journal
         try:
-            if session is None or journal is None:
+            if session is None or journal is None or not self._day:
                 return "unknown"
             return str(journal.count_trades(*session.span_of(self._day)))
         except JournalFailed:
