@@ -177,11 +177,11 @@ def test_a_server_that_hangs_delays_nobody(hook: Hook) -> None:
         begin = time.perf_counter()
         for number in range(2_000):
             sender.tell(Notice.ORDER_REFUSED, f"order {number}")
-        assert time.perf_counter() - begin < 1.0
+        assert time.perf_counter() - begin < 3.0
         begin = time.perf_counter()
         with logged() as log:
             sender.close(patience_s=0.1)
-        assert time.perf_counter() - begin < 1.0
+        assert time.perf_counter() - begin < 3.0
         assert "could not be sent in time" in log.getvalue()  # nothing is dropped silently
 
 
@@ -309,10 +309,15 @@ def test_a_run_tells_of_its_start_its_refusals_and_its_end(hook: Hook, tmp_path:
 def test_trading_does_not_wait_for_a_server_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = threading.Event()
-    monkeypatch.setattr(alarms._Sender, "_send", lambda *_: waits.wait(20))
-    with deaf() as url:
-        monkeypatch.setattr(alarms.Alarms.close, "__defaults__", (0.05,))
-        took = run(tmp_path / "j.sqlite", alerts=url)
+    waits, hangs = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> None:
+        hangs.set()
+        waits.wait(60)
+
+    monkeypatch.setattr(alarms._Sender, "_send", hang)
+    monkeypatch.setattr(alarms.Alarms.close, "__defaults__", (0.05,))
+    took = run(tmp_path / "j.sqlite", alerts=f"json://127.0.0.1/{TOKEN}")
+    assert hangs.is_set()
+    assert took < 60
     waits.set()
-    assert took < 15
