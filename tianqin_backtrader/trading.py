@@ -75,6 +75,7 @@ class TradingChannel:
         self._news = TradingNews()
         self._money: Account | None = None  # until the next news
         self.has_unsent = False  # orders or cancels that leave only with the next wait
+        self.on_cancel: Callable[[str], None] = lambda order_id: None  # a cancel is about to leave
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
@@ -128,6 +129,7 @@ class TradingChannel:
     def cancel(self, order_id: str) -> None:
         """Hand a cancel to TqSdk."""
         self.has_unsent = True
+        self.on_cancel(order_id)
         self._api().cancel_order(order_id)
 
     # ---- orders of TqSdk's own tasks
@@ -135,7 +137,7 @@ class TradingChannel:
     def answer_for(self, orders: TaskOrders) -> None:
         """From now on ask `orders` for the ids of orders that tasks of TqSdk insert."""
         api = self._api()
-        insert = api.insert_order
+        insert, withdraw = api.insert_order, api.cancel_order
 
         def insert_order(*terms: Any, **options: Any) -> Any:
             made_up = str(options.get("order_id") or "")
@@ -143,7 +145,12 @@ class TradingChannel:
                 return insert(*terms, **options)
             return self._insert_named(orders, insert, made_up, *terms)
 
-        api.insert_order = insert_order
+        def cancel_order(order_id: str, **options: Any) -> None:
+            if options:  # TqSdk's tasks name the account
+                self.on_cancel(order_id)
+            withdraw(order_id, **options)
+
+        api.insert_order, api.cancel_order = insert_order, cancel_order
 
     def _insert_named(
         self,
@@ -230,8 +237,30 @@ class TradingChannel:
         tree = self._tree("trades")
         return [trade_from(tree[trade_id]) for trade_id in tree]
 
+    def risk_rules(self) -> Mapping[str, Any] | None:
+        """What TqSdk's servers watch of the account: "rule" by exchange, "data" by contract.
+
+        None where they watch nothing: only accounts of real brokers have it, and of exchanges SSE
+        and SZSE (TqApi.get_risk_management_rule).
+        """
+        api = self._api()
+        try:
+            rule, data = api.get_risk_management_rule(), api.get_risk_management_data()
+        except Exception:  # TqSdk raises bare Exception
+            logger.info("the account has no risk rules of its own", exc_info=True)
+            return None
+        found = {"rule": _plain(rule), "data": _plain(data)}
+        return found if any(found.values()) else None
+
     def _tree(self, kind: str) -> Any:
         return self._node("trade", self._key(), kind)
+
+
+def _plain(node: Any) -> Any:
+    """A part of TqSdk's tree as dicts of its values."""
+    if not isinstance(node, Mapping):
+        return node
+    return {str(k): _plain(v) for k, v in node.items() if not str(k).startswith("_")}
 
 
 def _refused(
