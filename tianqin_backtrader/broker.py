@@ -279,3 +279,4 @@ class TqBroker(Halting, bt.broker.BrokerBase):
         self._early = [order for order in self._early if not len(order.data)]
         self._notifications.extendleft(reversed(ready))
         self._notifications.append(None)
+        self._obey()

@@ -58,6 +58,7 @@ class Halting(ExchangeVerbs):
         self._switch, self._switched = Switch(None), (TradingState.NORMAL, "")
         self._halt, self._told_halt = FREE, FREE
         self._polled_ns = 0
+        self._asked = ""  # by another process
         self._seen: Account | None = None
 
     # ---- what the owner says
@@ -150,8 +151,7 @@ class Halting(ExchangeVerbs):
         if now_ns - self._polled_ns >= POLL_NS:
             self._polled_ns = now_ns
             self._switched = self._switch.read()
-            if self._switch.take_request() == "flatten":
-                self._flatten_now()
+            self._asked = self._switch.take_request() or self._asked
         self._look_at_money()
         self._apply()
         if self._halt != self._told_halt:
@@ -194,8 +194,11 @@ class Halting(ExchangeVerbs):
         logger.warning(text)
         self._store.tell(Notice.RISK_HALT, text, state=halt.state.value, reason=halt.reason)
 
-    def _flatten_now(self) -> None:
-        """Another process asked for it."""
+    def _obey(self) -> None:
+        """Do what another process asked for. Between rounds: orders read their feed's bar."""
+        asked, self._asked = self._asked, ""
+        if asked != "flatten":
+            return
         logger.warning("flatten was asked for: orders are cancelled, lots closed")
         try:
             self.cancel_all()
