@@ -15,7 +15,7 @@ LAYER = {
     "audit": 1, "bars": 1, "blotter": 1, "calendar": 1, "charts": 1, "contracts": 1,
     "delivery": 1, "families": 1, "flow": 1, "journal_entries": 1, "journal_records": 1,
     "legs": 1, "listing": 1, "lots": 1, "merging": 1, "news": 1, "offsets": 1, "orders": 1,
-    "pricing": 1, "progress": 1, "queries": 1, "recovery": 1, "register": 1, "risk": 1,
+    "permits": 1, "pricing": 1, "progress": 1, "queries": 1, "recovery": 1, "register": 1, "risk": 1,
     "risk_counts": 1, "risk_gate": 1, "risk_losses": 1, "risk_rules": 1, "roll_orders": 1,
     "rolls": 1, "sending": 1, "sessions": 1, "states": 1, "stops": 1, "stream": 1,
     "tick_bars": 1, "tickets": 1, "triggers": 1, "validity": 1, "working": 1,

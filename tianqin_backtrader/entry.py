@@ -17,7 +17,7 @@ from .feed import TqData
 from .lines import days_of
 from .model import Direction, Instrument, Offset, OrderPicture
 from .ordering import Asked, known_options, read_ticket
-from .risk import Code, Refusal
+from .risk import Refusal, code_of
 from .tickets import Kind, Ticket
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OrderEntry:
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self.halted = ""  # why a roll opens nothing
         self.judge: Callable[[Ticket, int], Refusal | None] = lambda ticket, parent_lots: None
-        self.refused: Callable[[bt.Order, Code, str], None] = lambda order, code, text: None
+        self.refused: Callable[[bt.Order, str, str], None] = lambda order, code, text: None
         self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of it
 
     # ---- new orders
@@ -76,7 +76,7 @@ class OrderEntry:
         refusal = self._refusal(data) or self.busy(data, contract)
         refusal = refusal or _beyond_limits(self._store.floor.terms(contract), ticket)
         if refusal:
-            return self.reject(order, refusal, None if data.history_phase else Code.NOT_NOW)
+            return self.reject(order, refusal)
         risk = self.judge(ticket, 0 if order.parent is None else abs(int(order.parent.size)))
         if risk is not None:
             return self.reject(order, risk.text, risk.code)
@@ -137,11 +137,12 @@ class OrderEntry:
         kind = bt.order.BuyOrder if change >= 0 else bt.order.SellOrder
         return self.enter(kind, owner, data, abs(change) or 1, {"target": lots})
 
-    def reject(self, order: bt.Order, reason: str, code: Code | None = None) -> bt.Order:
-        """End an order before it was taken; what has a code is written down."""
+    def reject(self, order: bt.Order, reason: str, code: str | None = None) -> bt.Order:
+        """End an order before it was taken, and write that down; not without a code."""
         order.submit(self._broker)
         finish(order, bt.Order.Rejected, reason, self._store.floor.now_ns)
-        if code is not None:
+        code = code_of(reason) if code is None else code
+        if code and not order.data.history_phase:  # there a strategy may write one on each bar
             self.refused(order, code, reason)
         logger.warning("order %s rejected: %s", order.ref, reason)
         self._notify(order)
@@ -164,7 +165,7 @@ class OrderEntry:
         """Give up an order that was not transmitted, and its children; False if there is none."""
         family = self._staged.pop(order.ref, None)
         for staged, _ in family or ():
-            self.reject(staged, "cancelled before it was transmitted")
+            self.reject(staged, "cancelled before it was transmitted", "")
         return family is not None
 
     def _refusal(self, data: TqData) -> str:

@@ -216,17 +216,17 @@ class Halting(ExchangeVerbs):
         if code is not None and done.state is not OrderState.COMPLETED:
             self._note(order, code, done.reason)
 
-    def _note(self, order: bt.Order, code: Code, text: str) -> None:
-        order.addinfo(code=code.value)
+    def _note(self, order: bt.Order, code: str, text: str) -> None:
+        order.addinfo(code=str(code))
         key = self._working_desk.key_of(order) or self._store.key_of(order.ref)
         self._put(key, str(order.info.get("contract") or order.data.contract), code, text)
 
-    def _put(self, key: str, symbol: str, code: Code, text: str) -> None:
+    def _put(self, key: str, symbol: str, code: str, text: str) -> None:
         store = self._store
         run = store.key_of(0).rpartition(".")[0]
-        record = RefusalRecord(run, key, symbol, code.value, text, store.floor.now_ns)
+        record = RefusalRecord(run, key, symbol, str(code), text, store.floor.now_ns)
         try:
             store.journal.put(record)
         except JournalFailed as error:  # the order is refused all the same, and that is told
             logger.warning("a refusal is not in the journal: %s", error)
-        store.tell(Notice.ORDER_REFUSED, text, key=key, symbol=symbol, code=code.value)
+        store.tell(Notice.ORDER_REFUSED, text, key=key, symbol=symbol, code=str(code))

@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import WrongSetting
 
-__all__ = ["Code", "Lots", "Refusal", "RiskLimits", "TradingState", "limit_for"]
+__all__ = ["Code", "Lots", "Refusal", "RiskLimits", "TradingState", "code_of", "limit_for"]
 
 HALF_DAY_S = 43_200
 Lots = int | Mapping[str, int]  # one for all, or by name: the first pattern that fits
@@ -53,7 +53,7 @@ class Code(str, Enum):
     ORDERS_PER_DAY = "ORDERS_PER_DAY"
     CANCELS_PER_DAY = "CANCELS_PER_DAY"
     REFUSED = "REFUSED"  # by the exchange, or by TqSdk
-    NOT_NOW = "NOT_NOW"  # no risk rule, but the moment: connection, price limits, a roll
+    NOT_NOW = "NOT_NOW"  # no risk rule, but the moment: price limits, a roll, a lost connection
 
     __str__ = str.__str__
 
@@ -152,6 +152,12 @@ class RiskLimits:
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+
+def code_of(reason: str) -> str:
+    """The code of a reason that names one, as "RECONCILING: ..." does; else NOT_NOW."""
+    code, colon, _ = reason.partition(": ")
+    return code if colon and code.isupper() and code.isidentifier() else Code.NOT_NOW.value
 
 
 def limit_for(limit: Lots | None, *names: str) -> int | None:

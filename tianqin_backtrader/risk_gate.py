@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from .blotter import Blotter
 from .errors import JournalFailed, OrderError
 from .offsets import plan_legs, policy_of
+from .permits import Planned
 from .risk import Code, Refusal, RiskLimits, TradingState
 from .risk_counts import DayCounts, Traffic
 from .risk_rules import Exposure, Opening, Resting, Sight, refusal
 from .tickets import Kind, Ticket
 from .values import Account, AccountPosition, Direction, Offset, OrderPicture
-from .working import Exchange, LegWork, Phase, Planned, Work
+from .working import Exchange, LegWork, Phase, Work
 
 __all__ = ["FREE", "Halt", "RiskGate"]
 
@@ -43,7 +44,7 @@ FREE = Halt()
 
 
 class RiskGate:
-    """Judges the orders of one account; a `working.Gate`.
+    """Judges the orders of one account; a `permits.Gate`.
 
     account, positions: as the account shows them now. knows: whether terms and quote of a contract
     are at hand. `halt` is set by whoever watches the switch and the losses.

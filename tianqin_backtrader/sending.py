@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from .contracts import check_limits, takes_market_orders
-from .errors import InvalidOrder, OrderError
+from .errors import OrderError
 from .journal_entries import leg_record
 from .journal_records import LegRecord
 from .lots import Lots
 from .offsets import Leg, plan_close, plan_legs, policy_of
 from .orders import OrderLedger
+from .permits import Gate, OpenGate, forbidden, permitted
 from .pricing import crossing_price
 from .values import Direction, Offset, OrderPicture
-from .working import (
-    SECOND_NS,
-    Diary,
-    Exchange,
-    Gate,
-    LegWork,
-    OpenGate,
-    Phase,
-    Rules,
-    Work,
-)
+from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work
 
 __all__ = ["CLOSED", "DOWN", "Sender"]
 
@@ -120,30 +111,12 @@ class Sender:
 
         Raises `OrderError`, with nothing written, for what cannot be sent.
         """
-        plan = self._permitted(work, self.legs(work, volume))
+        plan = permitted(self.gate, work, self.legs(work, volume))
         work.round = len(work.legs)
         for leg in plan:
             self._add(work, leg)
         work.phase = Phase.WORKING
         self.send_due(work, with_order=True)
-
-    def _permitted(self, work: Work, plan: tuple[Leg, ...]) -> tuple[Leg, ...]:
-        """The legs that risk limits let pass: what closes always does. Raises `InvalidOrder`."""
-        why = self.gate.forbids(work, plan)
-        if not why:
-            return plan
-        closing = tuple(leg for leg in plan if leg.offset is not Offset.OPEN)
-        if not closing:
-            raise InvalidOrder(why)
-        return closing
-
-    def _sift(self, work: Work, due: list[LegWork]) -> list[LegWork]:
-        """As `_permitted`, for legs of a later stage: time has passed since they were planned."""
-        why = self.gate.forbids(work, due)
-        forbidden = [leg for leg in due if leg.offset is Offset.OPEN] if why else []
-        for leg in forbidden:
-            self._refuse(work, leg, InvalidOrder(why))
-        return [leg for leg in due if leg not in forbidden] if forbidden else due
 
     def _add(self, work: Work, leg: Leg) -> None:
         number = len(work.legs)
@@ -187,8 +160,9 @@ class Sender:
 
     def send_due(self, work: Work, *, with_order: bool = False) -> bool:
         """Send the legs whose turn it is, after the journal has them; False if one cannot be."""
-        wanted = work.due
-        due = wanted if with_order else self._sift(work, wanted)
+        due = work.due
+        barred = [] if with_order else self._bar(work, due)
+        due = [leg for leg in due if leg not in barred]
         for leg in due:
             leg.day_ends_ns = self.day_ends_ns(work.symbol)
         try:
@@ -201,7 +175,14 @@ class Sender:
             leg.price, leg.advanced, leg.state = price, advanced, "sending"
         self._write(work, due, with_order)
         taken = [self._hand_over(work, leg) for leg in due]
-        return all(taken) and len(due) == len(wanted)
+        return all(taken) and not barred
+
+    def _bar(self, work: Work, due: list[LegWork]) -> list[LegWork]:
+        """Refuse the legs that may not be sent any more."""
+        barred, error = forbidden(self.gate, work, due)
+        for leg in barred:
+            self._refuse(work, leg, error)
+        return barred
 
     def _hand_over(self, work: Work, leg: LegWork) -> bool:
         ticket = work.ticket

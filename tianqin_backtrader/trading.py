@@ -72,10 +72,10 @@ class TradingChannel:
         self, api: Callable[[], Any], node: Callable[..., Any], key: Callable[[], str]
     ) -> None:
         self._api, self._node, self._key = api, node, key
+        self.on_cancel: Callable[[str], None] = lambda order_id: None  # a cancel is about to leave
         self._news = TradingNews()
         self._money: Account | None = None  # until the next news
         self.has_unsent = False  # orders or cancels that leave only with the next wait
-        self.on_cancel: Callable[[str], None] = lambda order_id: None  # a cancel is about to leave
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
@@ -209,6 +209,21 @@ class TradingChannel:
         diff = {"trade": {self._key(): {"orders": {order_id: fields}}}}
         self._api()._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
 
+    def risk_rules(self) -> Mapping[str, Any] | None:
+        """What TqSdk's servers watch of the account: "rule" by exchange, "data" by contract.
+
+        None where they watch nothing: only accounts of real brokers have it, and of exchanges SSE
+        and SZSE (TqApi.get_risk_management_rule).
+        """
+        api = self._api()
+        try:
+            rule, data = api.get_risk_management_rule(), api.get_risk_management_data()
+        except Exception:  # TqSdk raises bare Exception
+            logger.info("the account has no risk rules of its own", exc_info=True)
+            return None
+        found = {"rule": _plain(rule), "data": _plain(data)}
+        return found if any(found.values()) else None
+
     # ---- the account as last told
 
     def account(self) -> Account:
@@ -236,21 +251,6 @@ class TradingChannel:
         """The account's trades of this trading day."""
         tree = self._tree("trades")
         return [trade_from(tree[trade_id]) for trade_id in tree]
-
-    def risk_rules(self) -> Mapping[str, Any] | None:
-        """What TqSdk's servers watch of the account: "rule" by exchange, "data" by contract.
-
-        None where they watch nothing: only accounts of real brokers have it, and of exchanges SSE
-        and SZSE (TqApi.get_risk_management_rule).
-        """
-        api = self._api()
-        try:
-            rule, data = api.get_risk_management_rule(), api.get_risk_management_data()
-        except Exception:  # TqSdk raises bare Exception
-            logger.info("the account has no risk rules of its own", exc_info=True)
-            return None
-        found = {"rule": _plain(rule), "data": _plain(data)}
-        return found if any(found.values()) else None
 
     def _tree(self, kind: str) -> Any:
         return self._node("trade", self._key(), kind)

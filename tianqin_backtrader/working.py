@@ -5,7 +5,7 @@ Pure: the exchange and the journal are protocols here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,14 +24,11 @@ from .values import AccountPosition, Direction, Instrument, Offset
 __all__ = [
     "Diary",
     "Exchange",
-    "Gate",
     "Held",
     "LegWork",
     "Modified",
     "Moved",
-    "OpenGate",
     "Phase",
-    "Planned",
     "Rules",
     "Then",
     "Triggered",
@@ -140,30 +137,6 @@ class Diary(Protocol):
     def put_stop(self, record: StopRecord) -> None: ...
 
     def put_holding(self, record: HoldingRecord) -> None: ...
-
-
-class Planned(Protocol):
-    """A part of an order that is to become an exchange order."""
-
-    @property
-    def offset(self) -> Offset: ...
-
-    @property
-    def volume(self) -> int: ...
-
-
-class Gate(Protocol):
-    """Who may keep orders from opening lots."""
-
-    def forbids(self, work: Work, legs: Sequence[Planned]) -> str:
-        """Why those of `legs` that open may not be sent now; empty: they may."""
-
-
-class OpenGate:
-    """Lets everything pass."""
-
-    def forbids(self, work: Work, legs: Sequence[Planned]) -> str:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
