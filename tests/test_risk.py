@@ -19,7 +19,7 @@ from tianqin_backtrader.journal import JournalWriter
 from tianqin_backtrader.orders import OrderState
 from tianqin_backtrader.risk import Code, TradingState, limit_for
 from tianqin_backtrader.risk_counts import DayCounts, Traffic, trading_day
-from tianqin_backtrader.risk_gate import Halt, RiskGate
+from tianqin_backtrader.risk_gate import FREE, Halt, RiskGate
 from tianqin_backtrader.risk_losses import DayLosses
 from tianqin_backtrader.risk_rules import (
     Exposure,
@@ -429,7 +429,8 @@ class Guarded(Desk):
         self.gate.halt = Halt(state, Code(state.value), "enough")
 
     def code(self, key: str) -> str:
-        return str(self.gate.codes.get(key, ""))
+        found = self.gate.refusals.get(key)
+        return "" if found is None else str(found.code)
 
 
 HALTED, REDUCING, NORMAL = TradingState.HALTED, TradingState.REDUCING, TradingState.NORMAL
@@ -681,7 +682,7 @@ class Player(Guarded):
         if found is None:
             self.blotter.submit([ticket])
             if only_closes:
-                assert ticket.key not in self.gate.codes
+                assert ticket.key not in self.gate.refusals
 
     def do_stop(self, direction: Any, volume: int) -> None:
         price = 90_100.0 if direction is BUY else 89_900.0
@@ -716,7 +717,7 @@ class Player(Guarded):
         self.tick(CU, last)
 
     def do_state(self, state: TradingState) -> None:
-        self.gate.halt = Halt(state, Code.HALTED if state is NORMAL else Code(state.value), "x")
+        self.gate.halt = FREE if state is NORMAL else Halt(state, Code(state.value), "x")
 
     def do_lag(self) -> None:
         self.prompt = not self.prompt

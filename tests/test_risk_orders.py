@@ -80,7 +80,7 @@ CODES = {
     "self": ("SELF_TRADE", "the account's own SELL at 20010"),
     "net": ("NET_POSITION", "4 net lots of DCE.m2601"),
     "gross": ("GROSS_POSITION", "3 lots of CZCE.SR601"),
-    "product": ("PRODUCT_POSITION", "4 lots of SHFE.rb"),
+    "product": ("PRODUCT_POSITION", "4 lots, long and short, of SHFE.rb"),
     "worth": ("NOTIONAL", "2,700,"),
     "symbol": ("SYMBOL", "DCE.y2601 is none of"),
     "halted": ("HALTED", "the risk desk said stop"),
@@ -472,6 +472,36 @@ def test_limits_of_a_mode() -> None:
 def test_what_is_no_limit_is_refused_when_the_broker_is_made(risk: Any) -> None:
     with pytest.raises(WrongSetting, match="RiskLimits"):
         TqStore().getbroker(risk=risk)
+
+
+def test_what_is_held_elsewhere_has_its_worth(tmp_path: Path) -> None:
+    """A contract of no feed, bought by another program: 5 lots of M at 3,000 are 150,000 CNY."""
+    exchange = market(tmp_path, {CU: Prices(80000), M: Prices(3000)}, SPAN)
+    with exchange:
+        plan: dict[str, Any] = {"10:32": buy("held", M, 5), "10:33": leave}
+        first = play(exchange, plan)
+        result = play(
+            exchange,
+            {"10:35": [buy("one"), buy("two")]},
+            [CU],
+            wire=first.wire,
+            risk=RiskLimits(total_notional_cny=600_000),
+        )
+    assert result.told("one")[-1] == "Completed"
+    assert result.orders["two"].info.code == "NOTIONAL"
+    assert "worth 950,0" in result.orders["two"].info.reason
+
+
+def test_rules_that_tqsdk_has_of_an_account_are_shown(tmp_path: Path) -> None:
+    def look(s: Trader) -> None:
+        connection = s.broker._store.connection
+        tree = connection._node("trade", connection._key, "risk_management_rule")
+        tree["SSE"] = {"enable": True, "self_trade": {"count_limit": 5}}
+        s.notes["rules"] = connection.risk_rules()
+
+    result = play(market(tmp_path, {CU: Prices(80000)}, ("10:31", "10:34")), {"10:33": look})
+    rule = {"SSE": {"enable": True, "self_trade": {"count_limit": 5}}}
+    assert result.notes["rules"] == {"rule": rule, "data": {}}
 
 
 def test_an_account_without_rules_of_its_own_says_so(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ class TqBroker(Halting, bt.broker.BrokerBase):
             self.terms.learn(trade)
         restart = Restart(desk, store.floor, channel, store.journal, feeds, store.tell)
         self.rolling.prepare()
+        self._learn_held()
         restart.run(self._entry.restored, self.rolling.take_up)
         shown = self.rolling.former() | {data.contract: data for data in reversed(store.datas)}
         for contract, data in shown.items():

@@ -11,7 +11,7 @@ import backtrader as bt
 from .clock import monotonic_ns
 from .desk import OrderDesk
 from .entry import OrderEntry
-from .errors import JournalFailed, OrderError, StopError, WrongSetting
+from .errors import JournalFailed, OrderError, StopError, TianqinError, WrongSetting
 from .journal_records import RefusalRecord
 from .model import Account
 from .notices import Notice
@@ -128,6 +128,16 @@ class Halting(ExchangeVerbs):
         self._guarded = entry
         self._take_switch(Switch(journal.path))
 
+    def _learn_held(self) -> None:
+        """Ask for the terms of all that is held: limits of worth need them."""
+        if self._limits is None or self._limits.total_notional_cny is None:
+            return
+        for symbol in [each for each in self.positions() if not self._store.floor.knows(each)]:
+            try:
+                self._store.connection.instrument(symbol)
+            except TianqinError as error:
+                logger.warning("%s is held and its worth is not known: %s", symbol, error)
+
     def _end_halting(self) -> None:
         """The session is over; what was said last stands."""
         self._gate = self._losses = None
@@ -160,14 +170,16 @@ class Halting(ExchangeVerbs):
     def _look_at_money(self) -> None:
         if self._losses is None:
             return
-        account, floor = self._store.connection.trading.account(), self._store.floor
+        account = self._store.connection.trading.account()
+        if account is not self._seen and self._trades():
+            self._seen = account
+            self._losses.look(account, self._store.floor.now_ns)
+
+    def _trades(self) -> bool:
+        """Whether a market is open: before, the account may still show the day before."""
+        floor = self._store.floor
         contracts = {data.contract for data in self._store.datas}
-        if account is self._seen or not any(
-            floor.sessions(each).is_open(floor.now_ns) for each in contracts
-        ):
-            return  # before the opening it may still show the day before
-        self._seen = account
-        self._losses.look(account, floor.now_ns)
+        return any(floor.sessions(each).is_open(floor.now_ns) for each in contracts)
 
     def _apply(self) -> None:
         halt = self._halt_now()
@@ -210,11 +222,13 @@ class Halting(ExchangeVerbs):
 
     def _ended(self, order: bt.Order, done: Done) -> None:
         """An order has ended: by a refusal?"""
-        code = None if self._gate is None else self._gate.codes.pop(done.ref, None)
-        if done.state in REFUSED:
-            code = code or Code.REFUSED
-        if code is not None and done.state is not OrderState.COMPLETED:
-            self._note(order, code, done.reason)
+        found = None if self._gate is None else self._gate.refusals.pop(done.ref, None)
+        if done.state is OrderState.COMPLETED:
+            return
+        if found is not None:
+            self._note(order, found.code, found.text)
+        elif done.state in REFUSED:
+            self._note(order, Code.REFUSED, done.reason)
 
     def _note(self, order: bt.Order, code: str, text: str) -> None:
         order.addinfo(code=str(code))

@@ -64,7 +64,7 @@ class RiskGate:
         self._counts, self._account, self._positions = counts, account, positions
         self._knows = knows
         self.halt = FREE
-        self.codes: dict[str, Code] = {}  # of orders that were refused lots here, by key
+        self.refusals: dict[str, Refusal] = {}  # of orders that were refused lots here, by key
         self._orders, self._cancels = Traffic(), Traffic()
         self._is_urgent = False
 
@@ -73,23 +73,24 @@ class RiskGate:
     def at_entry(self, ticket: Ticket, parent_lots: int = 0) -> Refusal | None:
         """Why a new order is not taken. `parent_lots`: of the bracket's first order."""
         halt = self.halt
+        if self.limits is None and halt is FREE:
+            return None
         if halt.state is TradingState.HALTED and not self._is_urgent:
             return Refusal(halt.code, halt.reason)
-        if halt.state is TradingState.NORMAL and self.limits is None:
-            return None
         lots = self._opens(ticket, parent_lots)
         return self._judge(ticket, lots, self._legs_for(ticket, lots), None) if lots else None
 
     def forbids(self, work: Work, legs: Sequence[Planned]) -> str:
         """Why those of `legs` that open may not be sent; empty: they may."""
+        if self.limits is None and self.halt is FREE:
+            self.refusals.pop(work.key, None)
+            return ""
         lots = [leg.volume for leg in legs if leg.offset is Offset.OPEN]
-        if not lots or (self.limits is None and self.halt.state is TradingState.NORMAL):
-            return ""
-        found = self._judge(work.ticket, sum(lots), len(lots), work)
+        found = self._judge(work.ticket, sum(lots), len(lots), work) if lots else None
         if found is None:
-            self.codes.pop(work.key, None)
+            self.refusals.pop(work.key, None)
             return ""
-        self.codes[work.key] = found.code
+        self.refusals[work.key] = found
         return found.text
 
     @contextmanager

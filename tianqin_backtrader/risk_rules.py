@@ -112,8 +112,7 @@ def _symbol(limits: RiskLimits, order: Opening, sight: Sight) -> Refusal | None:
     if limits.allows(order.symbol):
         return None
     allowed = ", ".join(limits.symbols or ())
-    text = f"{order.symbol} is none of {allowed}: add it to `symbols` to open it"
-    return Refusal(Code.SYMBOL, text)
+    return Refusal(Code.SYMBOL, f"{order.symbol} is none of {allowed}: add it to `symbols` first")
 
 
 def _session_time(limits: RiskLimits, order: Opening, sight: Sight) -> Refusal | None:
@@ -151,8 +150,8 @@ def _price_distance(limits: RiskLimits, order: Opening, sight: Sight) -> Refusal
     where = f"price {order.price:g} lies {distance:.2%} from the last price {sight.last:g}"
     if math.isnan(distance):
         where = f"price {order.price:g} cannot be compared with the last price {sight.last:g}"
-    what = f"{order.symbol}: {where}"
-    return _over(Code.PRICE_DISTANCE, what, f"{most:.2%}", "price_distance", "mend the price")
+    where = f"{order.symbol}: {where}"
+    return _over(Code.PRICE_DISTANCE, where, f"{most:.2%}", "price_distance", "mend the price")
 
 
 def _self_trade(limits: RiskLimits, order: Opening, sight: Sight) -> Refusal | None:
@@ -202,15 +201,15 @@ def _product_position(limits: RiskLimits, order: Opening, sight: Sight) -> Refus
     product = product_of(order.symbol)
     of_it = [each for name, each in sight.exposures.items() if product_of(name) == product]
     net = sum(each.net(order.direction) for each in of_it) + order.lots
-    most = limit_for(limits.product_net_lots, product)
-    if most is not None and net > most:
-        what = f"{net} net lots of {product} with orders at work"
-        return _over(Code.PRODUCT_POSITION, what, most, "product_net_lots")
     gross = sum(each.gross for each in of_it) + order.lots
-    most = limit_for(limits.product_gross_lots, product)
-    if most is not None and gross > most:
-        what = f"{gross} lots of {product}, long and short, with orders at work"
-        return _over(Code.PRODUCT_POSITION, what, most, "product_gross_lots")
+    for lots, kind, option in (
+        (net, "net lots", "product_net_lots"),
+        (gross, "lots, long and short,", "product_gross_lots"),
+    ):
+        most = limit_for(getattr(limits, option), product)
+        if most is not None and lots > most:
+            what = f"{lots} {kind} of {product} with orders at work"
+            return _over(Code.PRODUCT_POSITION, what, most, option)
     return None
 
 
@@ -240,8 +239,8 @@ def _margin_use(limits: RiskLimits, order: Opening, sight: Sight) -> Refusal | N
     most, account = limits.margin_use, sight.account
     if most is None:
         return None
-    frozen = 0.0 if math.isnan(account.frozen_margin) else account.frozen_margin
-    needed = account.margin + frozen + sight.pending_cny + order.lots * sight.margin_cny
+    needed = account.margin + account.frozen_margin + sight.pending_cny
+    needed += order.lots * sight.margin_cny
     use = needed / account.balance if account.balance > 0 else math.inf
     if use <= most:
         return None
