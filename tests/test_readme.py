@@ -97,3 +97,10 @@ def test_a_recording_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cerebro.addstrategy(bt.Strategy)
     cerebro.run()
     assert len(names["data"]) > 2
+
+
+def test_the_risk_limits_are_limits() -> None:
+    names: dict[str, Any] = {}
+    exec(program("RiskLimits"), names)
+    assert names["broker"].p.risk == names["limits"]
+    assert names["limits"].symbols == ("DCE.m*", "SHFE.*")
