@@ -450,6 +450,14 @@ def test_orders_at_work_count_as_if_they_had_opened() -> None:
     assert desk.write(CU, BUY, 1, limit=88_000.0)
 
 
+def test_lots_that_wait_for_the_closing_ones_count() -> None:
+    desk = Guarded(RiskLimits(gross_lots=6))
+    desk.hold(CU, long=(3, 0))
+    assert desk.write(CU, SELL, 5, limit=90_000.0)  # closes 3, then opens 2
+    assert not desk.write(CU, BUY, 2, limit=89_000.0, offset=OPEN)
+    assert desk.write(CU, BUY, 1, limit=89_000.0, offset=OPEN)
+
+
 def test_a_fill_that_the_account_does_not_show_yet_counts() -> None:
     desk = Guarded(RiskLimits(net_lots=3))
     assert desk.write(CU, BUY, 3, limit=89_000.0)
@@ -555,6 +563,14 @@ def test_a_stop_that_will_protect_what_is_being_bought_is_taken() -> None:
     assert not desk.write(CU, SELL, 3, stop=88_000.0)
 
 
+def test_a_stop_that_waits_opens_nothing_that_another_could_close() -> None:
+    """A breakout either way: neither stop protects the other."""
+    desk = Guarded()
+    assert desk.write(CU, BUY, 2, stop=91_000.0)
+    desk.stop_all(REDUCING)
+    assert not desk.write(CU, SELL, 2, stop=89_000.0)
+
+
 def test_a_bracket_is_judged_by_its_parent() -> None:
     desk = Guarded(RiskLimits(gross_lots=2))
     parent = desk.ticket(CU, BUY, 2, limit=89_000.0)
@@ -563,6 +579,10 @@ def test_a_bracket_is_judged_by_its_parent() -> None:
     assert desk.gate.at_entry(child, parent_lots=2) is None
     larger = replace(child, volume=5)
     assert desk.gate.at_entry(larger, parent_lots=2) is not None
+    desk.stop_all(REDUCING)
+    assert desk.gate.at_entry(parent) is not None
+    assert desk.gate.at_entry(child, parent_lots=2) is None
+    assert desk.gate.at_entry(child, parent_lots=1) is not None
 
 
 def test_halted_takes_nothing_but_the_operators_closing() -> None:
