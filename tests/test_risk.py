@@ -31,7 +31,7 @@ from tianqin_backtrader.risk_rules import (
 )
 from tianqin_backtrader.sessions import Stretch
 from tianqin_backtrader.tickets import Kind
-from tianqin_backtrader.values import Account, AccountPosition
+from tianqin_backtrader.values import Account, AccountPosition, OrderPicture
 
 # ---- what limits may be
 
@@ -335,7 +335,8 @@ def test_a_loss_stops_for_the_rest_of_the_day_and_over_restarts() -> None:
         day.look(money(-999.99), AFTERNOON)
         assert day.stop(AFTERNOON) is None
         day.look(money(-1_000), AFTERNOON)
-        day.look(money(+5_000), AFTERNOON)  # it stands, whatever comes
+        for profit in (-2_500, +5_000):  # it stands as it was noticed, whatever comes
+            day.look(money(profit), AFTERNOON)
         found = losses(book, daily_loss_cny=1_000).stop(AFTERNOON + 1)
         assert found is not None
         assert found.code is Code.DAILY_LOSS
@@ -529,6 +530,19 @@ def test_the_opening_leg_is_looked_at_again_when_its_turn_comes() -> None:
     assert desk.code(key) == "HALTED"
     assert "enough" in desk.work(key).reason
     assert desk.held(CU) == (0, 0)
+
+
+def test_an_order_whose_opening_leg_is_refused_ends_though_its_last_word_is_a_trade() -> None:
+    desk = Guarded()
+    desk.hold(CU, long=(3, 0))
+    key = desk.write(CU, SELL, 5, limit=90_000.0)
+    desk.arrive()
+    desk.stop_all(HALTED)
+    with desk.lagging():
+        desk.fill(f"{key}.0")
+    desk.deliver(AccountPosition, OrderPicture)
+    desk.deliver()
+    assert desk.state(key) is OrderState.CANCELED
 
 
 def test_a_stop_that_goes_off_while_halted_closes_and_opens_nothing() -> None:

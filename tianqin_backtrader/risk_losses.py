@@ -36,8 +36,8 @@ class DayLosses:
             return
         known = self._counts.at(now_ns)
         base = known.get(BASE, 0.0)
-        peak = max(known.get(PEAK, base), profit)
-        news = {PEAK: peak} if peak > known.get(PEAK, base) else {}
+        peak = max(known.get(PEAK, 0.0), profit)
+        news = {PEAK: peak}
         if self.stop(now_ns) is None:
             news |= self._exceeded(account, base - profit, peak - profit)
         self._counts.put(now_ns, news)
