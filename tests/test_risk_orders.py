@@ -442,6 +442,36 @@ def test_targets_pass_the_gate_too(tmp_path: Path) -> None:
     assert counted(path, "2025-09-16")["orders"] == 2
 
 
+def test_a_target_that_goes_off_later_is_looked_at_then(tmp_path: Path) -> None:
+    result = play(
+        market(tmp_path, {CU: Prices(80000, {"10:36:20": 80_100})}, SPAN),
+        {
+            "10:33": buy("stop", price=80_100, **STOP),
+            "10:35": lambda s: s.broker.reduce("no new risk"),
+        },
+        execution="target",
+    )
+    assert result.told("stop")[-1] == "Rejected"
+    assert result.orders["stop"].info.code == "REDUCING"
+    assert result.wire.log == []
+
+
+def test_cancels_of_tqsdks_tasks_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "account.sqlite"
+    result = play(
+        market(tmp_path, {CU: Prices(80000)}, SPAN),
+        {"10:33": buy("rests", size=2), "10:35": cancel("rests")},
+        risk=RiskLimits(cancels_per_day=100),
+        execution="target",
+        target_price="PASSIVE",
+        journal=path,
+    )
+    assert result.told("rests")[-1] == "Canceled"
+    assert len(result.wire.cancels) == 1
+    found = counted(path, "2025-09-16")
+    assert (found["orders"], found["cancels"], found[f"cancels {CU}"]) == (1, 1, 1)
+
+
 def test_what_the_exchange_refuses_is_written_down_too(tmp_path: Path) -> None:
     path = tmp_path / "account.sqlite"
     result = play(
