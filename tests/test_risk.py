@@ -459,6 +459,14 @@ def test_lots_that_wait_for_the_closing_ones_count() -> None:
     assert desk.write(CU, BUY, 1, limit=89_000.0, offset=OPEN)
 
 
+def test_margin_of_an_order_that_the_exchange_has_not_answered_counts() -> None:
+    """20,000 CNY of 100,000 are used, a lot takes 1,000: three more make 23 %, six 26 %."""
+    desk = Guarded(RiskLimits(margin_use=0.25))
+    assert desk.write(CU, BUY, 3, limit=89_000.0)
+    assert not desk.write(CU, BUY, 3, limit=89_000.0)
+    assert desk.write(CU, BUY, 2, limit=89_000.0)
+
+
 def test_a_fill_that_the_account_does_not_show_yet_counts() -> None:
     desk = Guarded(RiskLimits(net_lots=3))
     assert desk.write(CU, BUY, 3, limit=89_000.0)

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import backtrader as bt
 import pytest
 from test_order_types import Play, Prices, Trader, leave, market, play
 
@@ -233,6 +234,27 @@ def test_what_is_said_before_the_start_counts() -> None:
     assert broker.trading_state is REDUCING
     broker.resume()
     assert broker.trading_state is NORMAL
+
+
+def test_what_is_said_before_the_start_stands_in_the_run(tmp_path: Path, path: Path) -> None:
+    seen: list[tuple[TradingState, str]] = []
+
+    class Tries(bt.Strategy):
+        def next(self) -> None:
+            if not seen:
+                order = self.buy()
+                seen.append((self.broker.trading_state, order.info.reason))
+
+    with TqStore(exchange=market(tmp_path, PATHS, SPAN), journal=path) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        broker = store.getbroker()
+        broker.halt("not before I have looked")
+        cerebro.setbroker(broker)
+        cerebro.adddata(store.getdata(CU, history=0))
+        cerebro.addstrategy(Tries)
+        cerebro.run()
+    assert seen == [(HALTED, "not before I have looked")]
+    assert switch_of(path).read() == (HALTED, "not before I have looked")
 
 
 def test_reducing_takes_what_closes(tmp_path: Path, path: Path) -> None:

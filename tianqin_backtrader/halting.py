@@ -125,7 +125,7 @@ class Halting(ExchangeVerbs):
         desk.on_end, entry.judge, entry.refused = self._ended, self._gate.at_entry, self._note
         if counts is not None:
             floor.on_sent, channel.on_cancel = self._gate.sent, self._gate.cancelled
-        self._guarded = entry
+        self._guarded, self._halt = entry, FREE  # as the new gate has it
         self._take_switch(Switch(journal.path))
 
     def _learn_held(self) -> None:
