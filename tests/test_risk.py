@@ -585,6 +585,19 @@ def test_a_stop_that_will_protect_what_is_being_bought_is_taken() -> None:
     assert not desk.write(CU, SELL, 3, stop=88_000.0)
 
 
+def test_the_price_of_a_stop_is_looked_at_when_it_goes_off() -> None:
+    """A breakout order lies far from the price when it is written: that is its purpose."""
+    desk = Guarded(RiskLimits(price_distance=0.01, refuse_self_trade=True, order_lots=2))
+    assert desk.write(CU, SELL, 1, limit=92_000.0) == ""
+    near = desk.write(CU, BUY, 1, stop=92_000.0, limit=92_100.0)
+    far = desk.write(CU, BUY, 1, stop=92_000.0, limit=95_000.0)
+    assert not desk.write(CU, BUY, 3, stop=92_000.0)
+    desk.tick(CU, 92_000.0)
+    assert desk.on_wire() == [f"{near}.0"]
+    assert desk.code(far) == "PRICE_DISTANCE"
+    assert desk.state(far) is OrderState.REJECTED
+
+
 def test_a_stop_that_waits_opens_nothing_that_another_could_close() -> None:
     """A breakout either way: neither stop protects the other."""
     desk = Guarded()

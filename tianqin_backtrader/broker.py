@@ -36,6 +36,7 @@ LAST_WORD_S = 0.5  # how long a stopping broker listens for the answer to its la
 class TqBroker(Halting, bt.broker.BrokerBase):
     """The account of a store. Made by `TqStore.getbroker`.
 
+    risk: `RiskLimits`; None for none, in mode live for `RiskLimits.cautious()`.
     market_ticks: where the exchange takes no market order, how many price ticks beyond the opposite
     price the limit order lies that stands for one.
 

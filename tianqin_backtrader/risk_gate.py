@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .blotter import Blotter
 from .errors import JournalFailed, OrderError
@@ -63,6 +63,7 @@ class RiskGate:
         self.limits, self._exchange, self._blotter = limits, exchange, blotter
         self._counts, self._account, self._positions = counts, account, positions
         self._knows = knows
+        self._later = None if limits is None else _of_what_waits(limits)
         self.halt = FREE
         self.refusals: dict[str, Refusal] = {}  # of orders that were refused lots here, by key
         self._orders, self._cancels = Traffic(), Traffic()
@@ -178,7 +179,9 @@ class RiskGate:
         limit = ticket.exchange_limit
         price = self._meets(ticket) if limit is None else limit
         order = Opening(ticket.symbol, ticket.direction, lots, legs, price, limit is None)
-        return refusal(self.limits, order, self._sight(order, work))
+        waits = work is None and (ticket.is_stop or ticket.kind is Kind.CLOSE or ticket.parent)
+        limits = self._later if waits and self._later is not None else self.limits
+        return refusal(limits, order, self._sight(order, work))
 
     def _meets(self, ticket: Ticket) -> float:
         """The price that a market order meets first."""
@@ -280,3 +283,16 @@ class RiskGate:
         if leg.offset is not Offset.OPEN or leg.state not in ("planned", "sending"):
             return 0.0
         return leg.told.left * self._margin(work.symbol, held)
+
+
+def _of_what_waits(limits: RiskLimits) -> RiskLimits:
+    """Without what goes by the moment at which an order leaves: it is looked at again then."""
+    return replace(
+        limits,
+        price_distance=None,
+        refuse_self_trade=False,
+        quiet_open_s=None,
+        quiet_close_s=None,
+        orders_per_second=None,
+        cancels_per_second=None,
+    )
