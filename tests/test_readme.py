@@ -107,3 +107,10 @@ def test_the_journal_is_read_and_exported(
     exec(program("BuyOnce"), {})
     exec(program("exports import export"), {})
     assert len((tmp_path / "out" / "trades.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_the_risk_limits_are_limits() -> None:
+    names: dict[str, Any] = {}
+    exec(program("RiskLimits"), names)
+    assert names["broker"].p.risk == names["limits"]
+    assert names["limits"].symbols == ("DCE.m*", "SHFE.*")

@@ -15,6 +15,7 @@ from .journal import Journal
 from .market_calendar import MarketCalendar
 from .notices import Notice
 from .recorded import RecordedData
+from .risk import RiskLimits
 from .sim import LocalExchange
 from .store import TqStore
 
@@ -24,6 +25,7 @@ __all__ = [
     "MarketCalendar",
     "Notice",
     "RecordedData",
+    "RiskLimits",
     "TqBroker",
     "TqCommInfo",
     "TqData",

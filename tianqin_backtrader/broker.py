@@ -14,13 +14,14 @@ from .desk import OrderDesk
 from .entry import OrderEntry
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
+from .halting import Halting
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
 from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
 from .terms import AccountTerms
-from .verbs import ExchangeVerbs, HeldPositions
+from .verbs import HeldPositions
 from .working import Rules
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ EXECUTIONS = ("direct", "target")
 LAST_WORD_S = 0.5  # how long a stopping broker listens for the answer to its last order
 
 
-class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
+class TqBroker(Halting, bt.broker.BrokerBase):
     """The account of a store. Made by `TqStore.getbroker`.
 
+    risk: `RiskLimits`; None for none, in mode live for `RiskLimits.cautious()`.
     market_ticks: where the exchange takes no market order, how many price ticks beyond the opposite
     price the limit order lies that stands for one.
 
@@ -59,9 +61,8 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         super().__init__()
         if self.p.execution not in EXECUTIONS:
             raise WrongSetting("execution", self.p.execution, " or ".join(map(repr, EXECUTIONS)))
-        if self.p.risk is not None:
-            raise WrongSetting("risk", self.p.risk, "None; risk limits do not exist yet")
         self._store = store
+        self._begin_halting()
         self._desk: OrderDesk | None = None
         policy_of(self.p.policy)
         self._rules = Rules(
@@ -78,7 +79,6 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._notifications: deque[bt.Order | None] = deque()
         self._early: list[bt.Order] = []  # news of feeds that have no bar yet
         self._last: tuple[Account, dict[str, AccountPosition]] | None = None
-        self._halted = ""
         self.startingcash = self.startingvalue = 0.0
 
     # ---- life
@@ -92,8 +92,9 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._desk = OrderDesk(floor, journal, self._rules, *hears)
         options = self.p.policy, self.p.execution
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
-        self._open_entry.halted = self._halted
+        self._guard(self._desk, self._open_entry)
         self._open_rolling = Rolling(self._store, self._desk, self._open_entry, self.p.policy)
+        self._desk.after = self._settle
         if self.p.execution == "target":
             connection, targets = self._store.connection, self._targets
             self._desk.execute_as_targets(connection, targets, self._renew)
@@ -110,6 +111,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
             self.terms.learn(trade)
         restart = Restart(desk, store.floor, channel, store.journal, feeds, store.tell)
         self.rolling.prepare()
+        self._learn_held()
         restart.run(self._entry.restored, self.rolling.take_up)
         shown = self.rolling.former() | {data.contract: data for data in reversed(store.datas)}
         for contract, data in shown.items():
@@ -137,6 +139,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
             self._desk.targets.close()
         self._last = self.account(), self.positions()
         self._desk = self._open_entry = None
+        self._end_halting()
 
     # ---- the account
 
@@ -233,17 +236,9 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
     def orderstatus(self, order: bt.Order) -> int:
         return int(order.status)
 
-    # ---- halting
-
-    def halt(self, reason: str = "trading is halted") -> None:
-        """Reject every new order with `reason` until `resume`; cancels still go out."""
-        self._halted = reason
-        if self._open_entry is not None:
-            self._open_entry.halted = reason
-
-    def resume(self) -> None:
-        """Take orders again."""
-        self.halt("")
+    def _settle(self) -> None:
+        self.rolling.settle()
+        self._watch()
 
     @property
     def _working_desk(self) -> OrderDesk:
@@ -287,3 +282,4 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._early = [order for order in self._early if not len(order.data)]
         self._notifications.extendleft(reversed(ready))
         self._notifications.append(None)
+        self._obey()

@@ -147,6 +147,10 @@ class Connection:
         self._market_news.note(diffs)
         self.trading.note(diffs)
 
+    def risk_rules(self) -> Mapping[str, Any] | None:
+        """The account's risk rules at TqSdk's servers; see `TradingChannel.risk_rules`."""
+        return self.trading.risk_rules()
+
     # ---- TqSdk's execution of targets
 
     def target_task(self, symbol: str, **options: Any) -> tuple[Any, Any]:

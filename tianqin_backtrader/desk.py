@@ -59,6 +59,7 @@ class OrderDesk:
         self._net: dict[str, bt.Position] = {}  # for the profit of executions
         self._unflowed: dict[str, tuple[float, str]] = {}  # contracts no feed has ticks of: quotes
         self.after: Callable[[], None] = lambda: None  # called when all that has come is told
+        self.on_end: Callable[[bt.Order, Done], None] = lambda order, done: None
         self._told = self._is_quiet = False
 
     def execute_as_targets(
@@ -236,6 +237,7 @@ class OrderDesk:
                 return  # its last execution said so
             finish(order, STATUS[told.state], told.reason, self._floor.now_ns)
             logger.info("order %s ended as %s: %s", told.ref, told.state.value, told.reason)
+            self.on_end(order, told)
         elif isinstance(told, Modified):
             _change(order, told.ticket)
         elif isinstance(told, Unanswered):

@@ -17,6 +17,7 @@ from .feed import TqData
 from .lines import days_of
 from .model import Direction, Instrument, Offset, OrderPicture
 from .ordering import Asked, known_options, read_ticket
+from .risk import Refusal, code_of
 from .tickets import Kind, Ticket
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class OrderEntry:
         self._broker, self._store, self._desk = broker, store, desk
         self._notify, self._policy, self._execution = notify, policy, execution
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
-        self.halted = ""  # why no new order is taken
+        self.halted = ""  # why a roll opens nothing
+        self.judge: Callable[[Ticket, int], Refusal | None] = lambda ticket, parent_lots: None
+        self.refused: Callable[[bt.Order, str, str], None] = lambda order, code, text: None
         self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of it
 
     # ---- new orders
@@ -74,6 +77,9 @@ class OrderEntry:
         refusal = refusal or _beyond_limits(self._store.floor.terms(contract), ticket)
         if refusal:
             return self.reject(order, refusal)
+        risk = self.judge(ticket, 0 if order.parent is None else abs(int(order.parent.size)))
+        if risk is not None:
+            return self.reject(order, risk.text, risk.code)
         if offset is not None or ticket.is_stop:
             self._desk.blotter.check(ticket)
         return self._stage(order, replace(ticket, key=self._store.key_of(order.ref)))
@@ -131,10 +137,13 @@ class OrderEntry:
         kind = bt.order.BuyOrder if change >= 0 else bt.order.SellOrder
         return self.enter(kind, owner, data, abs(change) or 1, {"target": lots})
 
-    def reject(self, order: bt.Order, reason: str) -> bt.Order:
-        """End an order before it was taken."""
+    def reject(self, order: bt.Order, reason: str, code: str | None = None) -> bt.Order:
+        """End an order before it was taken, and write that down; not without a code."""
         order.submit(self._broker)
         finish(order, bt.Order.Rejected, reason, self._store.floor.now_ns)
+        code = code_of(reason) if code is None else code
+        if code and not order.data.history_phase:  # there a strategy may write one on each bar
+            self.refused(order, code, reason)
         logger.warning("order %s rejected: %s", order.ref, reason)
         self._notify(order)
         return order
@@ -156,13 +165,11 @@ class OrderEntry:
         """Give up an order that was not transmitted, and its children; False if there is none."""
         family = self._staged.pop(order.ref, None)
         for staged, _ in family or ():
-            self.reject(staged, "cancelled before it was transmitted")
+            self.reject(staged, "cancelled before it was transmitted", "")
         return family is not None
 
     def _refusal(self, data: TqData) -> str:
         """Why the moment forbids the order; empty when it does not."""
-        if self.halted:
-            return self.halted
         if self._store.journal.failure:
             return self._store.journal.failure
         if self._store.floor.is_down:

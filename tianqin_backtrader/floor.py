@@ -36,6 +36,7 @@ class Floor:
         self._connection, self._clock = connection, clock
         self.sessions, self.fees = sessions, fees
         self._terms: dict[str, tuple[list[Any], Instrument]] = {}  # beside what may change of them
+        self.on_sent: Callable[[str], None] = _pass_over  # by contract: an order is about to leave
 
     def send(
         self,
@@ -48,6 +49,7 @@ class Floor:
         advanced: str | None,
     ) -> None:
         """Hand an exchange order to TqSdk. Raises `InvalidOrder` with TqSdk's own words."""
+        self.on_sent(symbol)
         try:
             self._connection.trading.send(
                 order_id, symbol, direction, offset, volume, price, advanced
@@ -100,3 +102,7 @@ class Floor:
     @property
     def is_down(self) -> bool:
         return self._connection.trading.is_down
+
+
+def _pass_over(_: str) -> None:
+    """Nobody counts."""

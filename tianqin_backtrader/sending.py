@@ -9,6 +9,7 @@ from .journal_records import LegRecord
 from .lots import Lots
 from .offsets import Leg, plan_close, plan_legs, policy_of
 from .orders import OrderLedger
+from .permits import Gate, OpenGate, forbidden, permitted
 from .pricing import crossing_price
 from .values import Direction, Offset, OrderPicture
 from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work
@@ -31,6 +32,7 @@ class Sender:
     ) -> None:
         self._exchange, self._diary = exchange, diary
         self._ledger, self._lots, self._rules = ledger, lots, rules
+        self.gate: Gate = OpenGate()
 
     # ---- may it be sent
 
@@ -109,7 +111,7 @@ class Sender:
 
         Raises `OrderError`, with nothing written, for what cannot be sent.
         """
-        plan = self.legs(work, volume)
+        plan = permitted(self.gate, work, self.legs(work, volume))
         work.round = len(work.legs)
         for leg in plan:
             self._add(work, leg)
@@ -159,6 +161,8 @@ class Sender:
     def send_due(self, work: Work, *, with_order: bool = False) -> bool:
         """Send the legs whose turn it is, after the journal has them; False if one cannot be."""
         due = work.due
+        barred = [] if with_order else self._bar(work, due)
+        due = [leg for leg in due if leg not in barred]
         for leg in due:
             leg.day_ends_ns = self.day_ends_ns(work.symbol)
         try:
@@ -171,7 +175,14 @@ class Sender:
             leg.price, leg.advanced, leg.state = price, advanced, "sending"
         self._write(work, due, with_order)
         taken = [self._hand_over(work, leg) for leg in due]
-        return all(taken)
+        return all(taken) and not barred
+
+    def _bar(self, work: Work, due: list[LegWork]) -> list[LegWork]:
+        """Refuse the legs that may not be sent any more."""
+        barred, error = forbidden(self.gate, work, due)
+        for leg in barred:
+            self._refuse(work, leg, error)
+        return barred
 
     def _hand_over(self, work: Work, leg: LegWork) -> bool:
         ticket = work.ticket

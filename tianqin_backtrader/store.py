@@ -29,6 +29,7 @@ from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
 from .pump import Pump
+from .risk import RiskLimits
 from .rolling import check_roll
 from .safe_journal import SafeJournal
 from .session_view import SessionView
@@ -250,7 +251,9 @@ class TqStore:
         options = {"timeframe": timeframe, "compression": compression, "history": history}
         return cast("TqData", make(store=self, dataname=dataname, **options, **kwargs))
 
-    def getbroker(self, execution: str = "direct", risk: None = None, **options: Any) -> TqBroker:
+    def getbroker(
+        self, execution: str = "direct", risk: RiskLimits | None = None, **options: Any
+    ) -> TqBroker:
         """The account as a Backtrader broker; see `TqBroker` for the parameters."""
         make: Any = TqBroker
         return cast("TqBroker", make(store=self, execution=execution, risk=risk, **options))

@@ -17,7 +17,7 @@ from .errors import InvalidOrder, WrongSetting
 from .floor import Floor
 from .journal_entries import leg_record
 from .model import Direction, Offset
-from .offsets import policy_of
+from .offsets import Leg, policy_of
 from .targets import TargetOptions, TargetTasks
 from .working import Diary, LegWork, Modified, Phase, Then, Work
 
@@ -155,6 +155,9 @@ class TargetDesk:
     ) -> str:
         """The id of the next leg, which the journal has before it is sent."""
         work, progress = self._active[symbol], self._blotter.progress
+        why = progress.sender.gate.forbids(work, [Leg(offset, volume)])
+        if why:
+            raise InvalidOrder(why)
         number = len(work.legs)
         order_id = f"{work.key}.{number}"
         progress.ledger.add_legs(work.key, {order_id: volume})
@@ -164,6 +167,7 @@ class TargetDesk:
         work.legs.append(leg)
         progress.sender.reserve(work, leg)
         self._diary.put_leg(leg_record(work, leg, self._floor.now_ns, None))
+        self._floor.on_sent(symbol)
         return order_id
 
     def reached(self, symbol: str) -> None:

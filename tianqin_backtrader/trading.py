@@ -72,6 +72,7 @@ class TradingChannel:
         self, api: Callable[[], Any], node: Callable[..., Any], key: Callable[[], str]
     ) -> None:
         self._api, self._node, self._key = api, node, key
+        self.on_cancel: Callable[[str], None] = lambda order_id: None  # a cancel is about to leave
         self._news = TradingNews()
         self._money: Account | None = None  # until something of the account is told
         self._held: dict[str, AccountPosition] = {}  # likewise
@@ -133,6 +134,7 @@ class TradingChannel:
     def cancel(self, order_id: str) -> None:
         """Hand a cancel to TqSdk."""
         self.has_unsent = True
+        self.on_cancel(order_id)
         self._api().cancel_order(order_id)
 
     # ---- orders of TqSdk's own tasks
@@ -140,7 +142,7 @@ class TradingChannel:
     def answer_for(self, orders: TaskOrders) -> None:
         """From now on ask `orders` for the ids of orders that tasks of TqSdk insert."""
         api = self._api()
-        insert = api.insert_order
+        insert, withdraw = api.insert_order, api.cancel_order
 
         def insert_order(*terms: Any, **options: Any) -> Any:
             made_up = str(options.get("order_id") or "")
@@ -148,7 +150,12 @@ class TradingChannel:
                 return insert(*terms, **options)
             return self._insert_named(orders, insert, made_up, *terms)
 
-        api.insert_order = insert_order
+        def cancel_order(order_id: str, **options: Any) -> None:
+            if options:  # TqSdk's tasks name the account
+                self.on_cancel(order_id)
+            withdraw(order_id, **options)
+
+        api.insert_order, api.cancel_order = insert_order, cancel_order
 
     def _insert_named(
         self,
@@ -208,6 +215,21 @@ class TradingChannel:
         diff = {"trade": {self._key(): {"orders": {order_id: fields}}}}
         self._api()._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
 
+    def risk_rules(self) -> Mapping[str, Any] | None:
+        """What TqSdk's servers watch of the account: "rule" by exchange, "data" by contract.
+
+        None where they watch nothing: only accounts of real brokers have it, and of exchanges SSE
+        and SZSE (TqApi.get_risk_management_rule).
+        """
+        api = self._api()
+        try:
+            rule, data = api.get_risk_management_rule(), api.get_risk_management_data()
+        except Exception:  # TqSdk raises bare Exception
+            logger.info("the account has no risk rules of its own", exc_info=True)
+            return None
+        found = {"rule": _plain(rule), "data": _plain(data)}
+        return found if any(found.values()) else None
+
     # ---- the account as last told
 
     @property
@@ -247,6 +269,13 @@ class TradingChannel:
 
     def _tree(self, kind: str) -> Any:
         return self._node("trade", self._key(), kind)
+
+
+def _plain(node: Any) -> Any:
+    """A part of TqSdk's tree as dicts of its values."""
+    if not isinstance(node, Mapping):
+        return node
+    return {str(k): _plain(v) for k, v in node.items() if not str(k).startswith("_")}
 
 
 def _refused(
