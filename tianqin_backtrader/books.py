@@ -19,16 +19,27 @@ class Books:
         self._settings = settings
         self._journal: JournalWriter | None = None
         self._run = ""
+        self._has_begun = False
+
+    def claim(self) -> JournalWriter:
+        """The journal, before its run begins: nobody else writes it from now on.
+
+        Raises `JournalTaken`, `BadJournal`.
+        """
+        if self._journal is None:
+            self._journal = JournalWriter(journal_path(self._settings))
+            self._has_begun = False
+        return self._journal
 
     def open(self, now_ns: int) -> JournalWriter:
         """The journal; `now_ns`: market time. Raises `JournalTaken`, `BadJournal`."""
-        if self._journal is None:
-            journal = JournalWriter(journal_path(self._settings))
+        journal = self.claim()
+        if not self._has_begun:
             self._run = secrets.token_hex(4)
             about = {"mode": self._settings.mode, "python": platform.python_version()}
             journal.begin_run(RunRecord(self._run, now_ns, about))
-            self._journal = journal
-        return self._journal
+            self._has_begun = True
+        return journal
 
     def key_of(self, ref: int) -> str:
         """The key of this run's order with Backtrader's reference `ref`."""

@@ -93,7 +93,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self._open_entry = OrderEntry(self, self._store, self._desk, self._notify, *options)
         self._open_entry.halted = self._halted
         self._open_rolling = Rolling(self._store, self._desk, self._open_entry, self.p.policy)
-        if self.p.execution == "target":
+        if self.p.execution == "target" and self._store.mode != "paper":
             connection, targets = self._store.connection, self._targets
             self._desk.execute_as_targets(connection, targets, self._renew)
         self._store.pump.trading = self._desk

@@ -15,17 +15,19 @@ from .books import Books
 from .broker import TqBroker
 from .calendar import TradingCalendar
 from .clock import MarketClock, long_past_ns
-from .config import Settings, load_settings, refuse_unbuilt
+from .config import Settings, load_settings
 from .connection import Connection
 from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
 from .journal import JournalWriter
+from .live import check_before_login, check_before_orders
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
+from .paper_floor import PaperFloor
 from .pump import Pump
 from .rolling import check_roll
 from .sessions import Sessions
@@ -45,10 +47,12 @@ class TqStore:
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
-    local TqSim) or `kq` (快期模拟). user, password: the 快期 account; given here or as TIANQIN_USER
+    local TqSim), `kq` (快期模拟), `paper` (real market, orders written down and never sent) or
+    `live` (a futures account). user, password: the 快期 account; given here or as TIANQIN_USER
     and TIANQIN_PASSWORD in the environment or `.env`. auth_url, md_url, td_url: other servers than
     TqSdk's own. exchange: of mode demo, a `LocalExchange` of your own instead of a fresh one in
     lock-step. grace_s: seconds that a bar stays open for late ticks when no newer tick closes it.
+    confirm_live: of mode live, the account's id once more.
 
     Raises a `ConfigError` at once for what cannot work; connects in `start`.
     """
@@ -64,6 +68,7 @@ class TqStore:
         td_url: str | None = None,
         exchange: LocalExchange | None = None,
         grace_s: float = 0.5,
+        confirm_live: str | None = None,
         **settings: Any,
     ) -> None:
         self._settings = load_settings(
@@ -73,9 +78,10 @@ class TqStore:
             auth_url=auth_url,
             md_url=md_url,
             td_url=td_url,
+            confirm_live=confirm_live,
             **settings,
         )
-        refuse_unbuilt(self._settings)
+        check_before_login(self._settings)
         if exchange is not None and self.mode != "demo":
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
         self._demo = DemoMarket(exchange) if self.mode == "demo" else None
@@ -94,9 +100,12 @@ class TqStore:
         self.broker: TqBroker | None = None
 
     @classmethod
-    def from_env(cls) -> TqStore:
-        """A store as the `TIANQIN_...` variables of the environment or `.env` describe it."""
-        return cls(load_settings().mode)
+    def from_env(cls, confirm_live: str | None = None) -> TqStore:
+        """A store as the `TIANQIN_...` variables of the environment or `.env` describe it.
+
+        confirm_live: of mode live, the account's id once more, which no variable can say.
+        """
+        return cls(load_settings().mode, confirm_live=confirm_live)
 
     @property
     def mode(self) -> str:
@@ -110,7 +119,8 @@ class TqStore:
     def start(self, data: TqData | None = None, broker: TqBroker | None = None) -> None:
         """Log in; does nothing more when the session is open already. Backtrader calls it too.
 
-        Raises `LoginRefused` or `GatewayTimeout`.
+        Raises `LoginRefused`, `GatewayTimeout` or, in mode live, `LiveTradingRefused` and
+        `JournalTaken` before anything is opened.
         """
         if data is not None:
             self.datas.append(data)
@@ -118,17 +128,24 @@ class TqStore:
             self.broker = broker
         if self._connection is not None:
             return
+        check_before_login(self._settings)
+        if self.mode == "live":
+            self._books.claim()  # one program for one account
         speed, settings, now_ns = self._prepare()
         connection = Connection(settings)
         try:
             connection.open()
         except BaseException:
+            self._books.close()
             self._stop_demo()
             raise
         self._connection = connection
         clock = MarketClock(speed)
         self._pump = Pump(connection, clock, self._grace_s, now_ns)
         self._floor = Floor(connection, clock, self.sessions, self._fees)
+        if connection.paper is not None:
+            paper = connection, connection.paper
+            self._floor = PaperFloor(*paper, clock, self.sessions, self._fees)
         _open_stores.add(self)
 
     def stop(self) -> None:
@@ -287,6 +304,8 @@ class TqStore:
     def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
         if self._pump is not None:
+            if not self._begun:
+                check_before_orders(self, self._settings)
             if self.broker is not None and not self._begun:
                 self.broker.begin()
             self._begun = True
