@@ -25,7 +25,7 @@ LAYER = {
     "tick_files": 2, "tick_reading": 2, "tick_series": 2, "trading": 2, "trading_days": 2,
     "analyzers": 3, "broker": 3, "commission": 3, "desk": 3, "entry": 3, "execution": 3, "feed": 3,
     "lines": 3, "live": 3, "market_calendar": 3, "ordering": 3, "recorded": 3, "restart": 3,
-    "rolling": 3, "running": 3, "store": 3, "terms": 3, "timeframes": 3, "verbs": 3, "winding": 3,
+    "rolling": 3, "running": 3, "store": 3, "terms": 3, "timeframes": 3, "verbs": 3, "winding": 1,
     "cli_record": 4,
     "cli": 5,
     "__init__": 6, "__main__": 6,

@@ -21,6 +21,11 @@ class Books:
         self._run = ""
         self._has_begun = False
 
+    @property
+    def run(self) -> str:
+        """The name of the run; empty before the journal is opened."""
+        return self._run
+
     def claim(self) -> JournalWriter:
         """The journal, before its run begins: nobody else writes it from now on.
 

@@ -16,6 +16,7 @@ from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
+from .progress import Progress
 from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
@@ -68,6 +69,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
             market_ticks=self.p.market_ticks,
             close_lead_s=self.p.close_lead_s,
             holds_closed=self.p.holds_closed,
+            tries=0 if store.mode == "paper" else Rules().tries,
         )
         self._targets = TargetRules(self.p.target_price, self.p.min_volume, self.p.max_volume)
         if self.p.execution == "target":
@@ -128,6 +130,7 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
 
         An order of the last `next` leaves now, and its answer is still heard.
         """
+        self._store.wind_up()
         super().stop()
         if self._store.pump.has_unsent:
             self._store.pump.new_cycle()
@@ -243,6 +246,20 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
     def resume(self) -> None:
         """Take orders again."""
         self.halt("")
+
+    def refuse(self, reason: str) -> None:
+        """Reject every new order with `reason` for the rest of this run; empty: take them again."""
+        self._entry.ending = reason
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._desk is not None
+
+    @property
+    def progress(self) -> Progress:
+        """The orders at work, for what ends a run."""
+        return self._working_desk.blotter.progress
 
     @property
     def _working_desk(self) -> OrderDesk:

@@ -46,6 +46,7 @@ class OrderEntry:
         self._notify, self._policy, self._execution = notify, policy, execution
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self.halted = ""  # why no new order is taken
+        self.ending = ""  # why none is taken for the rest of the run
         self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of it
 
     # ---- new orders
@@ -161,8 +162,8 @@ class OrderEntry:
 
     def _refusal(self, data: TqData) -> str:
         """Why the moment forbids the order; empty when it does not."""
-        if self.halted:
-            return self.halted
+        if self.halted or self.ending:
+            return self.halted or self.ending
         if self._store.floor.is_down:
             return "the trading connection is lost: nothing was sent"
         if data.history_phase:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .model import Account, account_from
-from .values import AccountPosition, OrderPicture, Trade
+from .values import NOT_SENT, AccountPosition, OrderPicture, Trade
 
 __all__ = ["PaperChannel"]
 
@@ -50,7 +50,7 @@ class PaperChannel:
         """Let an order be taken and be cancelled by the exchange that it never saw."""
         taken = {name: getattr(order, name) for name in order.__slots__}
         taken |= {"exchange_order_id": f"paper.{order.order_id}", "insert_ns": now_ns}
-        why = f"paper: not sent: {_sentence(order)}"
+        why = f"{NOT_SENT}: {_sentence(order)}"
         self._news.append(OrderPicture(**taken))
         self._news.append(OrderPicture(**taken | {"status": "FINISHED", "last_msg": why}))
 

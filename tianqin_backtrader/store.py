@@ -30,6 +30,7 @@ from .offsets import CloseFees
 from .paper_floor import PaperFloor
 from .pump import Pump
 from .rolling import check_roll
+from .running import Run
 from .sessions import Sessions
 from .sim import LocalExchange
 from .trading_days import TradingDays
@@ -89,6 +90,7 @@ class TqStore:
         self._connection: Connection | None = None
         self._floor: Floor | None = None
         self._books = Books(self._settings)
+        self._run: Run | None = None
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -158,6 +160,36 @@ class TqStore:
             connection.close()  # targets still write their ends down
         self._books.close()
         self._stop_demo()
+
+    def run(self, cerebro: bt.Cerebro, *, flatten: bool = False, deadline_s: float = 20.0) -> Any:
+        """Run Cerebro and end it cleanly whatever ends it; returns its strategies.
+
+        SIGINT, SIGTERM (in the main thread), Ctrl-C in a notebook or an error of a strategy: no new
+        orders, those at the exchange are withdrawn, those held here stay in the journal for the
+        next start; then TqApi is closed, and the error raised again. A second signal ends at once.
+        flatten: also close every position and keep nothing; raises `NotFlat` if lots are left.
+        deadline_s: real seconds for all of it. SIGUSR1 halts the broker.
+        """
+        self._run = Run(self, cerebro, flatten, deadline_s)
+        try:
+            return self._run.go()
+        finally:
+            self._run = None
+
+    def wind_up(self) -> None:
+        """The broker is about to stop: what `run` promised is done before."""
+        if self._run is not None:
+            self._run.wind_up()
+
+    @property
+    def is_trading(self) -> bool:
+        """Whether all feeds stand and orders can be written."""
+        return self._connection is not None and self._begun
+
+    @property
+    def run_name(self) -> str:
+        """The name of this session in the journal; empty before it has one."""
+        return self._books.run
 
     def __enter__(self) -> TqStore:
         return self
@@ -303,7 +335,7 @@ class TqStore:
 
     def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
-        if self._pump is not None:
+        if self._pump is not None and (self._run is None or not self._run.is_over()):
             if not self._begun:
                 check_before_orders(self, self._settings)
             if self.broker is not None and not self._begun:
