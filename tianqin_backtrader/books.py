@@ -6,6 +6,7 @@ import platform
 import secrets
 
 from .config import Settings, journal_path
+from .errors import TianqinError
 from .journal import JournalWriter
 from .journal_records import RunRecord
 
@@ -35,6 +36,15 @@ class Books:
             self._journal = JournalWriter(journal_path(self._settings))
             self._has_begun = False
         return self._journal
+
+    def reserve(self) -> None:
+        """One program for one account, and a journal that can be written, or nothing is opened."""
+        try:
+            with self.claim().together():
+                pass
+        except TianqinError:
+            self.close()
+            raise
 
     def open(self, now_ns: int) -> JournalWriter:
         """The journal; `now_ns`: market time. Raises `JournalTaken`, `BadJournal`."""

@@ -132,7 +132,7 @@ class TqStore:
             return
         check_before_login(self._settings)
         if self.mode == "live":
-            self._books.claim()  # one program for one account
+            self._books.reserve()
         speed, settings, now_ns = self._prepare()
         connection = Connection(settings)
         try:
