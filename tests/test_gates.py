@@ -80,8 +80,8 @@ Attempt = Callable[[Open], object]
 
 def live(where: Open, **given: Any) -> None:
     """Make a store of mode live and start it; `given` in place of what opens the gates."""
-    options = {"confirm_live": ACCOUNT, "journal": Path("orders.sqlite")} | where | given
-    store = TqStore("live", **options)
+    options: Open = {"confirm_live": ACCOUNT, "journal": Path("orders.sqlite")}
+    store = TqStore("live", **options | where | given)
     try:
         store.start()
     finally:

@@ -85,7 +85,8 @@ def test_a_whole_run_with_everything_logged_shows_no_secret(
     shown: list[str] = []
 
     def store(**given: Any) -> TqStore:
-        return TqStore("live", **{"confirm_live": ACCOUNT, "journal": journal} | wire.urls | given)
+        options: dict[str, Any] = {"confirm_live": ACCOUNT, "journal": journal}
+        return TqStore("live", **options | wire.urls | given)
 
     def fails(act: Any, *kinds: type[TianqinError]) -> None:
         with pytest.raises(kinds) as caught:

@@ -64,9 +64,18 @@ class Connection:
         Raises `LoginRefused` (mend the credentials), `GatewayTimeout` (try again), or
         `LiveTradingRefused` before anything is opened.
         """
-        settings = self._settings
-        require(settings)
+        require(self._settings)
         self.hider.watch()
+        try:
+            self._log_in(self._settings)
+        except BaseException:
+            self.hider.leave()
+            raise
+        self.guard.stand_before(self._api)
+        self._market_news.note([{"notify": self._node("notify")}])
+        self._read_packets()
+
+    def _log_in(self, settings: Settings) -> None:
         bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
         self._account = _account(settings)
         try:
@@ -82,9 +91,6 @@ class Connection:
         except Exception as error:  # noqa: BLE001  TqSdk's own for a refused login; may hold secrets
             said = self.hider.hide(str(error))
             raise LoginRefused(f"TqSdk refused the session: {said}") from None
-        self.guard.stand_before(self._api)
-        self._market_news.note([{"notify": self._node("notify")}])
-        self._read_packets()
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
@@ -98,14 +104,6 @@ class Connection:
         except Exception:
             logger.warning("TqSdk did not close cleanly", exc_info=True)
         self.hider.leave()
-
-    def login(self) -> tuple[str, str, bool]:
-        """Account and trading day (yyyymmdd) as the gateway says them, and whether all has come."""
-        tree = self._node("trade", self._key)
-        session = tree.get("session") or {}
-        account = session.get("user_id") or tree.get("user_id") or ""
-        is_whole = not tree.get("trade_more_data", True)
-        return str(account), str(session.get("trading_day") or ""), is_whole
 
     def before_close(self, act: Callable[[], None]) -> None:
         """Let `act`, which must not raise, have the open session once more when it closes."""

@@ -47,7 +47,7 @@ def check_before_orders(store: TqStore, settings: Settings) -> None:
 
 
 def _findings(store: TqStore, settings: Settings) -> Findings:
-    account, day, is_whole = store.connection.login()
+    account, day, is_whole = store.connection.trading.login()
     behind_s, silent_s = _clock(store, settings)
     has_limits = store.broker is None or store.broker.p.risk is not None
     return Findings(
