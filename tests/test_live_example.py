@@ -65,7 +65,7 @@ def test_a_shut_gate_is_one_line_and_a_supervisor_does_not_try_again(
     assert wire.packs == []
 
 
-def test_live_trades_to_the_end_and_closes_its_positions(wire: Wire, tmp_path: Path) -> None:
+def test_live_trades_to_the_end_of_the_market(wire: Wire, tmp_path: Path) -> None:
     done = example(
         wire, tmp_path, "--mode", "live", "--confirm-live", ACCOUNT, "--summary", "s.json",
         TIANQIN_LIVE_ENABLED="true",

@@ -97,3 +97,10 @@ def test_a_recording_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cerebro.addstrategy(bt.Strategy)
     cerebro.run()
     assert len(names["data"]) > 2
+
+
+def test_the_run_ends_of_itself_with_its_market(evening: None) -> None:
+    names: dict[str, Any] = {}
+    exec(program("store.run"), names)
+    (strategy,) = names["strategies"]
+    assert len(strategy) == 200 + 30
