@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from test_broker import CU, script
 
 from tianqin_backtrader import LocalExchange, TqStore
+from tianqin_backtrader.calendar import shanghai_calendar
 from tianqin_backtrader.config import load_settings
 from tianqin_backtrader.connection import Connection
 from tianqin_backtrader.errors import (
@@ -41,8 +42,10 @@ from tianqin_backtrader.errors import (
 )
 from tianqin_backtrader.gates import GATES, Said, refusals
 from tianqin_backtrader.journal import JournalWriter
+from tianqin_backtrader.live import _trading_ns
 from tianqin_backtrader.model import Direction, Offset
 from tianqin_backtrader.preflight import CHECKS, Findings, problems
+from tianqin_backtrader.sessions import Sessions
 from tianqin_backtrader.sim.account import Account
 from tianqin_backtrader.sim.desk import Desk
 from tianqin_backtrader.values import Instrument
@@ -444,3 +447,31 @@ def test_a_whole_session_has_no_problem() -> None:
     assert problems(replace(GOOD, **quiet)) == {}
     assert problems(replace(GOOD, has_limits=False, needs_limits=False)) == {}
     assert {name for name, _ in BAD} == {name for name, _ in CHECKS}
+
+
+NIGHT_AND_DAY: dict[str, Any] = {
+    "night": (("21:00:00", "25:00:00"),),
+    "day": (("09:00:00", "10:15:00"), ("10:30:00", "11:30:00"), ("13:30:00", "15:00:00")),
+}
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "minutes"),
+    [
+        ("2025-09-16 09:30", "2025-09-16 09:40", 10),
+        ("2025-09-16 10:14", "2025-09-16 10:31", 2),  # the break of the morning
+        ("2025-09-16 11:29", "2025-09-16 13:31", 2),
+        ("2025-09-16 15:00", "2025-09-16 20:59", 0),
+        ("2025-09-12 15:00", "2025-09-13 10:00", 240),  # Friday's night, which is Monday's
+        ("2025-09-13 01:00", "2025-09-15 09:05", 5),  # over a weekend
+        ("2025-09-16 09:40", "2025-09-16 09:30", 0),  # a clock behind
+    ],
+)
+def test_silence_counts_in_trading_time(since: str, until: str, minutes: int) -> None:
+    """At lunch a quote of two hours ago is as new as can be."""
+    sessions = Sessions(NIGHT_AND_DAY, shanghai_calendar())
+
+    def ns(text: str) -> int:
+        return int(datetime.fromisoformat(f"{text}:00+08:00").timestamp()) * 1_000_000_000
+
+    assert _trading_ns(sessions, ns(since), ns(until)) == minutes * 60 * 1_000_000_000

@@ -51,9 +51,11 @@ def test_an_order_is_accepted_and_cancelled_with_what_would_have_been_sent(
 
 
 @pytest.mark.parametrize("symbol", [CU, M], ids=["SHFE", "DCE"])
-def test_a_market_order_is_not_tried_again(wire: Wire, symbol: str) -> None:
+def test_a_market_order_is_not_tried_again(wire: Wire, tmp_path: Path, symbol: str) -> None:
     """Where a limit order stands for it, a rest that was not traded follows the price."""
-    seen, _ = trade(paper(wire), script((2, lambda s: s.sell(size=3))), symbol)
+    path = tmp_path / "orders.sqlite"
+    seen, _ = trade(paper(wire, path), script((2, lambda s: s.sell(size=3))), symbol)
+    assert len(Journal(path).legs()) == 1
     (reason,) = {o.info.reason for o in seen.orders}
     assert [o.getstatusname() for o in seen.orders] == ["Submitted", "Accepted", "Canceled"]
     assert reason.startswith(f"paper: not sent: SELL OPEN 3 {symbol} at ")

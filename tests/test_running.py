@@ -15,10 +15,11 @@ import pytest
 from support import Seen, Watcher
 from test_broker import CU, M, script
 
-from tianqin_backtrader import Journal, LocalExchange, Notice, TqStore
+from tianqin_backtrader import Journal, LocalExchange, Notice, TqBroker, TqStore
 from tianqin_backtrader.connection import Connection
 from tianqin_backtrader.errors import NotFlat, NotStarted
 from tianqin_backtrader.pump import Pump
+from tianqin_backtrader.sending import Sender
 
 END = datetime(2025, 9, 15, 22, 0)  # noqa: DTZ001  Beijing time
 Act = Callable[[Any], None]
@@ -61,12 +62,18 @@ class Stage:
         self.notices: list[tuple[Any, str]] = []
 
     def run(
-        self, act: Act | None, *, symbols: tuple[str, ...] = (CU,), fails: Any = None, **how: Any
+        self,
+        act: Act | None,
+        *,
+        symbols: tuple[str, ...] = (CU,),
+        fails: Any = None,
+        execution: str = "direct",
+        **how: Any,
     ) -> Any:
         self.seen, self.notices = Seen(), []
         self.store = TqStore(exchange=self.exchange, journal=self.journal)
         self.cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
-        self.broker = self.store.getbroker()
+        self.broker = self.store.getbroker(execution)
         self.cerebro.setbroker(self.broker)
         for symbol in symbols:
             self.cerebro.adddata(self.store.getdata(symbol, history=5))
@@ -245,6 +252,23 @@ def test_a_bracket_at_work_is_kept_and_an_unfilled_one_ends(stage: Stage) -> Non
     assert list(kept.state) == ["Completed", "Accepted", "Accepted", *["Canceled"] * 3]
 
 
+def test_a_stop_that_has_gone_off_is_sent_again_at_the_next_start(stage: Stage) -> None:
+    """It protects a position: withdrawn for good, the position would stand alone."""
+
+    def go_off(strategy: Any) -> None:
+        close = strategy.data.close[0]
+        strategy.sell(exectype=bt.Order.StopLimit, price=close + 900, plimit=close + 900)
+
+    stage.run(script((2, lambda s: s.buy()), (4, go_off), (6, send(signal.SIGTERM))))
+    assert stage.alive == []
+    assert list(Journal(stage.journal).orders().phase) == ["done", "parked"]
+    found: list[int] = []
+    act = script((2, lambda s: found.append(len(stage.alive))), (4, send(signal.SIGTERM)))
+    stage.run(act)
+    assert found == [1]
+    assert Journal(stage.journal).orders().phase[1] == "parked"  # and again
+
+
 def test_flatten_closes_positions_and_keeps_nothing(stage: Stage) -> None:
     """A stop that outlived its position would open one."""
     act = script(
@@ -269,11 +293,40 @@ def test_flatten_after_an_error_of_the_strategy(stage: Stage) -> None:
     assert stage.lots == 0
 
 
+@pytest.mark.parametrize("flatten", [False, True])
+def test_targets_at_work_end_with_the_run(stage: Stage, flatten: bool) -> None:
+    """TqSdk's tasks send orders of their own: none may outlive the run."""
+
+    def aim(strategy: Any) -> None:
+        strategy.broker.set_target(strategy.data, 400)
+        signal.raise_signal(signal.SIGTERM)
+
+    stage.run(script((2, lambda s: s.buy(size=2)), (5, aim)), execution="target", flatten=flatten)
+    assert stage.alive == []
+    assert Journal(stage.journal).orders().phase.unique().tolist() == ["done"]
+    assert stage.lots == 0 if flatten else stage.lots >= 2
+
+
 def test_lots_that_cannot_be_closed_are_told(stage: Stage) -> None:
     stage.run(script((2, lambda s: s.buy()), (4, send(signal.SIGTERM))), symbols=(M,))
     with pytest.raises(NotFlat, match=r"DCE\.m2601: 1 long, 0 short.*no feed"):
         stage.run(script((2, send(signal.SIGTERM))), flatten=True, deadline_s=2)
     assert stage.lots == 1
+
+
+def test_no_order_of_a_flatten_waits_for_the_opening(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept for the next opening, it would close what the next run has bought."""
+
+    def close_the_market(_: Any) -> None:
+        monkeypatch.setattr(Sender, "is_open", lambda *_: False)
+        signal.raise_signal(signal.SIGTERM)
+
+    act = script((2, lambda s: s.buy()), (4, close_the_market))
+    with pytest.raises(NotFlat, match=r"SHFE\.cu2511: 1 long, 0 short.*market is closed"):
+        stage.run(act, flatten=True, deadline_s=1)
+    assert Journal(stage.journal).orders().phase.unique().tolist() == ["done"]
 
 
 def test_flatten_at_the_end_of_the_market_says_what_is_left(stage: Stage) -> None:
@@ -335,6 +388,7 @@ def test_a_signal_before_the_first_bar_ends_the_run(
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(Connection, "open", open_and_hear)
+    monkeypatch.setattr(TqBroker, "begin", lambda _: pytest.fail("orders were taken up"))
     stage.run(script((1, lambda _: pytest.fail("a bar came"))))
     assert stage.seen.bars == []
 

@@ -248,8 +248,12 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         self.halt("")
 
     def refuse(self, reason: str) -> None:
-        """Reject every new order with `reason` for the rest of this run; empty: take them again."""
+        """Reject every new order with `reason` for the rest of this run; empty: take them again.
+
+        Rolls go on at the next start.
+        """
         self._entry.ending = reason
+        self._working_desk.after = lambda: None
 
     @property
     def is_open(self) -> bool:
