@@ -1,18 +1,24 @@
-"""Trade a dual moving average live: on the embedded exchange, or on TqSdk's simulations.
+"""Trade a dual moving average: on the embedded exchange, TqSdk's simulations, or a real account.
 
     python examples/run_live.py                                # a simulated day, no account needed
     python examples/run_live.py --replay SHFE.cu1905.csv.gz    # recorded one-minute klines or ticks
     python examples/run_live.py --mode kq --symbol SHFE.cu2601 # 快期模拟; credentials in .env
+    python examples/run_live.py --mode paper --symbol SHFE.cu2601  # real market, nothing is sent
+    python examples/run_live.py --mode live --symbol SHFE.cu2601 --confirm-live ACCOUNT
 
 The embedded exchange trades one day, its night session first. Credentials come from the environment
-or a .env file (TIANQIN_USER, TIANQIN_PASSWORD). Ctrl-C and SIGTERM end it cleanly.
+or a .env file (TIANQIN_USER, TIANQIN_PASSWORD, ...; see .env.example). Mode live also needs
+TIANQIN_LIVE_ENABLED=true there and the account's id once more, --confirm-live.
+
+Ctrl-C and SIGTERM end it cleanly: orders at the exchange are withdrawn, stops wait in the journal
+for the next start; --flatten closes all positions as well. Exit codes: 0 as wanted, 1 the program
+failed, 2 mend the settings, 70 stop and look, 75 try again later.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -27,6 +33,7 @@ from strategy import DualMovingAverage
 from tianqin_backtrader import LocalExchange, TqBroker, TqData, TqStore
 from tianqin_backtrader.calendar import shanghai_calendar
 from tianqin_backtrader.errors import TianqinError, WrongSetting
+from tianqin_backtrader.exits import code_of
 
 SYMBOL = "SHFE.cu2511"
 FIRST_DAY = date(2025, 9, 16)  # of the embedded exchange; its night session is the evening before
@@ -75,7 +82,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mode", default="demo", help="demo, sim or kq (default: demo)")
+    parser.add_argument("--mode", default="demo", help="demo, paper, sim, kq, live (default: demo)")
     parser.add_argument("--symbol", help=f"TqSdk symbol (default: {SYMBOL}, or the replay file's)")
     parser.add_argument(
         "--speed", type=float, default=0.0, help="multiples of real time; 0: lock-step"
@@ -85,6 +92,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--journal", type=Path, metavar="FILE.sqlite", help="write orders down here, and go on"
     )
+    parser.add_argument(
+        "--confirm-live", metavar="ACCOUNT", help="of mode live: the account's id once more"
+    )
+    parser.add_argument("--flatten", action="store_true", help="close all positions at the end")
     parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write a summary here")
     return parser.parse_args(argv)
 
@@ -121,8 +132,9 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         TextColumn("{task.fields[said]}"),
         TimeElapsedColumn(),
     )
+    settings = {"journal": options.journal, "confirm_live": options.confirm_live}
     with (
-        TqStore(options.mode, exchange=market, journal=options.journal) as store,
+        TqStore(options.mode, exchange=market, **settings) as store,
         Progress(*columns, console=console, transient=True) as display,
     ):
         task = display.add_task(symbol, total=None, said="logging in")
@@ -137,9 +149,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         cerebro.adddata(data)
         cerebro.addstrategy(DualMovingAverage)
         cerebro.addanalyzer(Reporter, _name="report", progress=progress)
-        for name in ("SIGINT", "SIGTERM"):
-            signal.signal(getattr(signal, name), lambda *_: cerebro.runstop())
-        report = cerebro.run()[0].analyzers.report
+        report = store.run(cerebro, flatten=options.flatten)[0].analyzers.report
     show(console, options.mode, symbol, report, broker, data)
     return summary(options.mode, symbol, report, broker, data)
 
@@ -230,7 +240,7 @@ def main(argv: list[str]) -> int:
         Console(stderr=True).print(
             f"{type(error).__name__}: {error}", markup=False, highlight=False
         )
-        return 2
+        return code_of(error)
     return 0
 
 

@@ -114,3 +114,10 @@ def test_the_risk_limits_are_limits() -> None:
     exec(program("RiskLimits"), names)
     assert names["broker"].p.risk == names["limits"]
     assert names["limits"].symbols == ("DCE.m*", "SHFE.*")
+
+
+def test_the_run_ends_of_itself_with_its_market(evening: None) -> None:
+    names: dict[str, Any] = {}
+    exec(program("store.run"), names)
+    (strategy,) = names["strategies"]
+    assert len(strategy) == 200 + 30

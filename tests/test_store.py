@@ -63,7 +63,7 @@ def test_misspelt_setting_is_named_and_its_value_is_not() -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_live_is_refused_as_long_as_it_has_no_gates() -> None:
+def test_live_is_refused_without_its_gates() -> None:
     with pytest.raises(LiveTradingRefused):
         TqStore("live", user="x", password="x", broker_id="x", account_id="x", account_password="x")
 

@@ -17,6 +17,7 @@ from .feed import TqData
 from .halting import Halting
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
+from .progress import Progress
 from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
@@ -69,6 +70,7 @@ class TqBroker(Halting, bt.broker.BrokerBase):
             market_ticks=self.p.market_ticks,
             close_lead_s=self.p.close_lead_s,
             holds_closed=self.p.holds_closed,
+            tries=0 if store.mode == "paper" else Rules().tries,
         )
         self._targets = TargetRules(self.p.target_price, self.p.min_volume, self.p.max_volume)
         if self.p.execution == "target":
@@ -95,7 +97,7 @@ class TqBroker(Halting, bt.broker.BrokerBase):
         self._guard(self._desk, self._open_entry)
         self._open_rolling = Rolling(self._store, self._desk, self._open_entry, self.p.policy)
         self._desk.after = self._settle
-        if self.p.execution == "target":
+        if self.p.execution == "target" and self._store.mode != "paper":
             connection, targets = self._store.connection, self._targets
             self._desk.execute_as_targets(connection, targets, self._renew)
         self._store.pump.trading = self._desk
@@ -131,6 +133,7 @@ class TqBroker(Halting, bt.broker.BrokerBase):
 
         An order of the last `next` leaves now, and its answer is still heard.
         """
+        self._store.wind_up()
         super().stop()
         if self._store.pump.has_unsent:
             self._store.pump.new_cycle()
@@ -239,6 +242,24 @@ class TqBroker(Halting, bt.broker.BrokerBase):
     def _settle(self) -> None:
         self.rolling.settle()
         self._watch()
+
+    def refuse(self, reason: str) -> None:
+        """Reject every new order with `reason` for the rest of this run; empty: take them again.
+
+        Rolls go on at the next start.
+        """
+        self._entry.ending = reason
+        self._working_desk.after = lambda: None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._desk is not None
+
+    @property
+    def progress(self) -> Progress:
+        """The orders at work, for what ends a run."""
+        return self._working_desk.blotter.progress
 
     @property
     def _working_desk(self) -> OrderDesk:

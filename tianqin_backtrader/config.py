@@ -7,13 +7,20 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlparse
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from .errors import LiveTradingRefused, MissingCredentials, WrongMode, WrongSetting
+from .errors import MissingCredentials, WrongMode, WrongSetting
 
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -28,6 +35,7 @@ __all__ = [
     "discretion",
     "environment",
     "journal_path",
+    "live_is_enabled",
     "load_settings",
     "public_settings",
 ]
@@ -39,6 +47,27 @@ _NEEDS: dict[Mode, tuple[str, ...]] = {
     "kq": ("user", "password"),
     "live": ("user", "password", "broker_id", "account_id", "account_password"),
 }
+SECRET = ("password", "account", "user")  # parts of names whose values no message shows
+
+
+def _said_outright(value: object) -> object:
+    """A gate is opened by one word; pydantic would take 1, y, on and yes as well."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word not in ("true", "false", ""):
+            raise ValueError("expected the word true, or false")
+        return word == "true"
+    return value
+
+
+class _LiveGate(BaseSettings):
+    """What the environment or `.env` says of live trading."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIANQIN_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+    )
+
+    live_enabled: Annotated[bool, BeforeValidator(_said_outright)] = False
 
 
 class Settings(BaseSettings):
@@ -47,24 +76,29 @@ class Settings(BaseSettings):
     `user` and `password` are the 快期 account; `broker_id`, `account_id` and `account_password`
     the futures account of mode live. The three addresses are None for TqSdk's own servers.
     `holidays`: a file of days without trading, for years that the calendar data does not cover.
-    `journal`: the SQLite file of orders, one per account; see `journal_path`.
+    `journal`: the SQLite file of orders, one per account; see `journal_path`. `live_enabled`: one
+    of the gates of mode live, open by the word true in the environment or `.env` alone.
     `alerts`: URLs of apprise, apart by spaces or commas, or a list of them; see `alarms`.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TIANQIN_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix="TIANQIN_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
     )
 
     mode: Mode = "demo"
-    user: str | None = None
+    user: str | None = Field(default=None, repr=False)
     password: SecretStr | None = None
     broker_id: str | None = None
-    account_id: str | None = None
+    account_id: str | None = Field(default=None, repr=False)
     account_password: SecretStr | None = None
     auth_url: str | None = None
     md_url: str | None = None
     td_url: str | None = None
-    live_enabled: bool = False
+    live_enabled: Annotated[bool, BeforeValidator(_said_outright)] = False
     holidays: Path | None = None
     journal: Path | None = None
     alerts: SecretStr | None = None
@@ -74,11 +108,19 @@ class Settings(BaseSettings):
     def _joined(cls, alerts: Any) -> Any:
         return " ".join(map(str, alerts)) if isinstance(alerts, (list, tuple)) else alerts
 
+    _confirm_live: object = PrivateAttr(default=None)  # no field: the environment cannot say it
 
-def load_settings(**given: Any) -> Settings:
+    @property
+    def confirm_live(self) -> object:
+        """The account that the program's caller repeated, None if none was."""
+        return self._confirm_live
+
+
+def load_settings(confirm_live: object = None, **given: Any) -> Settings:
     """Settings with `given` (None = not given) before the environment, checked for their mode.
 
-    Raises `WrongMode`, `WrongSetting` or `MissingCredentials`.
+    confirm_live: the account's id once more, for mode live. Raises `WrongMode`, `WrongSetting` or
+    `MissingCredentials`.
     """
     unknown = sorted(given.keys() - Settings.model_fields.keys())
     if unknown:
@@ -87,6 +129,9 @@ def load_settings(**given: Any) -> Settings:
     arguments = {name: value for name, value in given.items() if value is not None}
     if "mode" in arguments and arguments["mode"] not in MODES:
         raise WrongMode(arguments["mode"], MODES)
+    if "live_enabled" in arguments:
+        where = "TIANQIN_LIVE_ENABLED=true in the environment or in .env, not in a program"
+        raise WrongSetting("live_enabled", arguments["live_enabled"], where)
     try:
         settings = Settings(**arguments)
     except ValidationError as error:
@@ -94,7 +139,16 @@ def load_settings(**given: Any) -> Settings:
     missing = [name for name in _NEEDS[settings.mode] if not getattr(settings, name)]
     if missing:
         raise MissingCredentials(settings.mode, [f"TIANQIN_{name.upper()}" for name in missing])
+    settings._confirm_live = confirm_live
     return settings
+
+
+def live_is_enabled() -> bool:
+    """Whether the environment or `.env` opens the gate of mode live at this moment."""
+    try:
+        return _LiveGate().live_enabled
+    except ValidationError as error:
+        raise _readable(error) from None
 
 
 def _readable(error: ValidationError) -> WrongSetting:
@@ -102,16 +156,8 @@ def _readable(error: ValidationError) -> WrongSetting:
     name = str(first["loc"][0]) if first["loc"] else "settings"
     if name == "mode":
         return WrongMode(first["input"], MODES)
-    secret = "password" in name or name == "alerts"
+    secret = any(part in name for part in SECRET)
     return WrongSetting(name, "<hidden>" if secret else first["input"], first["msg"])
-
-
-def refuse_unbuilt(settings: Settings) -> None:
-    """Raise for modes that do not exist yet."""
-    if settings.mode == "live":
-        raise LiveTradingRefused("mode live has no safety gates yet; use demo, sim or kq")
-    if settings.mode == "paper":
-        raise WrongSetting("mode", "paper", "demo, sim or kq; paper does not exist yet")
 
 
 def journal_path(settings: Settings) -> Path | None:
@@ -121,7 +167,7 @@ def journal_path(settings: Settings) -> Path | None:
     """
     if settings.journal is not None:
         return settings.journal
-    if settings.mode not in ("kq", "live") or settings.td_url is not None:
+    if settings.mode not in ("kq", "live", "paper") or settings.td_url is not None:
         return None
     account = (settings.mode, settings.user, settings.broker_id, settings.account_id)
     name = hashlib.sha256(repr(account).encode()).hexdigest()[:12]  # no account number in a name

@@ -20,9 +20,13 @@ from .charts import Charts, Kline, KlineRequest, TickChart
 from .clock import now_s
 from .config import Settings, bypass_proxy, environment
 from .errors import GatewayTimeout, LoginRefused, NotStarted
+from .gates import require
+from .guard import OrderGuard
+from .hiding import Hider, secrets_of
 from .listing import Listing
 from .model import Instrument
 from .news import MarketNews
+from .paper import PaperChannel
 from .trading import TradingChannel
 
 __all__ = ["Connection"]
@@ -41,7 +45,14 @@ class Connection:
         self._account: Any = None
         self._charts = Charts(self._send, self._node)
         self.listing = Listing(self._query, self._subscribe)
-        self.trading = TradingChannel(lambda: self.api, self._node, lambda: self._key)
+        self.paper: PaperChannel | None = None
+        if settings.mode == "paper":
+            self.paper = PaperChannel(self._node, lambda: self._key)
+            self.trading = cast("TradingChannel", self.paper)  # all but its sending
+        else:
+            self.trading = TradingChannel(lambda: self.api, self._node, lambda: self._key)
+        self.hider = Hider(secrets_of(settings))
+        self.guard = OrderGuard(settings.mode)
         self._market_news = MarketNews()
         self._before_close: list[Callable[[], None]] = []
 
@@ -50,9 +61,21 @@ class Connection:
     def open(self) -> None:
         """Log in and wait for the first whole picture.
 
-        Raises `LoginRefused` (mend the credentials) or `GatewayTimeout` (try again).
+        Raises `LoginRefused` (mend the credentials), `GatewayTimeout` (try again), or
+        `LiveTradingRefused` before anything is opened.
         """
-        settings = self._settings
+        require(self._settings)
+        self.hider.watch()
+        try:
+            self._log_in(self._settings)
+        except BaseException:
+            self.hider.leave()
+            raise
+        self.guard.stand_before(self._api)
+        self._market_news.note([{"notify": self._node("notify")}])
+        self._read_packets()
+
+    def _log_in(self, settings: Settings) -> None:
         bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
         self._account = _account(settings)
         try:
@@ -65,10 +88,9 @@ class Connection:
             )
         except (requests.ConnectionError, requests.Timeout, TqTimeoutError, OSError) as error:
             raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
-        except Exception as error:  # TqSdk raises bare Exception for a refused login
-            raise LoginRefused(f"TqSdk refused the session: {error}") from error
-        self._market_news.note([{"notify": self._node("notify")}])
-        self._read_packets()
+        except Exception as error:  # noqa: BLE001  TqSdk's own for a refused login; may hold secrets
+            said = self.hider.hide(str(error))
+            raise LoginRefused(f"TqSdk refused the session: {said}") from None
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before."""
@@ -81,6 +103,7 @@ class Connection:
             api.close()
         except Exception:
             logger.warning("TqSdk did not close cleanly", exc_info=True)
+        self.hider.leave()
 
     def before_close(self, act: Callable[[], None]) -> None:
         """Let `act`, which must not raise, have the open session once more when it closes."""

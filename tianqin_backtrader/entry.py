@@ -47,6 +47,7 @@ class OrderEntry:
         self._notify, self._policy, self._execution = notify, policy, execution
         self._staged: dict[int, list[tuple[bt.Order, Ticket]]] = {}  # by the parent's reference
         self.halted = ""  # why a roll opens nothing
+        self.ending = ""  # why none is taken for the rest of the run
         self.judge: Callable[[Ticket, int], Refusal | None] = lambda ticket, parent_lots: None
         self.refused: Callable[[bt.Order, str, str], None] = lambda order, code, text: None
         self.busy: Callable[[TqData, str], str] = lambda data, contract: ""  # why none of it
@@ -170,6 +171,8 @@ class OrderEntry:
 
     def _refusal(self, data: TqData) -> str:
         """Why the moment forbids the order; empty when it does not."""
+        if self.ending:
+            return self.ending
         if self._store.journal.failure:
             return self._store.journal.failure
         if self._store.floor.is_down:

@@ -11,7 +11,7 @@ Messages say what arrived, what was expected and the remedy. No message holds a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "LiveTradingRefused",
     "LoginRefused",
     "MissingCredentials",
+    "NotFlat",
     "NotStarted",
     "NotWrittenDown",
     "OrderError",
@@ -194,6 +195,16 @@ class JournalFailed(StopError):
     def __init__(self, path: str | Path, what: str, error: object, remedy: str) -> None:
         self.path, self.what = Path(path), what
         super().__init__(f"journal {path}: {what} ({error}); {remedy}")
+
+
+class NotFlat(StopError):
+    """The run ended with positions that were to be closed."""
+
+    def __init__(self, left: Mapping[str, str], why: str) -> None:
+        self.left = dict(left)
+        held = "; ".join(f"{symbol}: {lots}" for symbol, lots in self.left.items())
+        reason = why or "they could not be closed in time, or the market is closed"
+        super().__init__(f"the account still holds {held} ({reason}); close them by hand")
 
 
 class NotStarted(StopError):

@@ -56,8 +56,9 @@ class Floor:
             )
         except OrderError:
             raise
-        except Exception as error:  # TqSdk raises bare exceptions, its risk rules among them
-            raise InvalidOrder(f"TqSdk takes no such order: {error}") from error
+        except Exception as error:  # noqa: BLE001  TqSdk's are bare, and may hold secrets
+            said = self._connection.hider.hide(str(error))
+            raise InvalidOrder(f"TqSdk takes no such order: {said}") from None
 
     def cancel(self, order_id: str) -> None:
         self._connection.trading.cancel(order_id)

@@ -27,6 +27,7 @@ from .roll_orders import Fate, carry, fate, hold, let_go
 from .roll_view import RollView
 from .rolls import Act, Stage, Step, keys_of, roll_of, step, ticket_of, with_key
 from .tickets import Ticket
+from .winding import KEPT
 from .working import Phase, Then, Work
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Rolling:
         """Orders are restored: those that waited for a roll wait again."""
         for work in self._desk.blotter.alive:
             withdrawn_for, work.reason = work.reason, ""
+            if work.phase is Phase.LEAVING and withdrawn_for == KEPT:
+                work.then, work.why = Then.REPLACE, KEPT
             for roll in self._rolls.values():
                 if work in self._view.others(roll):
                     work.paused = roll.name

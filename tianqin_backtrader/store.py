@@ -18,19 +18,22 @@ from .broker import TqBroker
 from .calendar import TradingCalendar
 from .chronicle import Chronicle
 from .clock import MarketClock, long_past_ns
-from .config import Settings, load_settings, refuse_unbuilt
+from .config import Settings, load_settings
 from .connection import Connection
 from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
+from .live import check_before_login, check_before_orders
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
+from .paper_floor import PaperFloor
 from .pump import Pump
 from .risk import RiskLimits
 from .rolling import check_roll
+from .running import Run
 from .safe_journal import SafeJournal
 from .session_view import SessionView
 from .sessions import Sessions
@@ -50,11 +53,13 @@ class TqStore:
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
-    local TqSim) or `kq` (快期模拟). user, password: the 快期 account; given here or as TIANQIN_USER
+    local TqSim), `kq` (快期模拟), `paper` (real market, orders written down and never sent) or
+    `live` (a futures account). user, password: the 快期 account; given here or as TIANQIN_USER
     and TIANQIN_PASSWORD in the environment or `.env`. auth_url, md_url, td_url: other servers than
     TqSdk's own. exchange: of mode demo, a `LocalExchange` of your own instead of a fresh one in
     lock-step. grace_s: seconds that a bar stays open for late ticks when no newer tick closes it.
     alerts: addresses of `apprise` to which alarms go, or TIANQIN_ALERTS; needs the extra `alerts`.
+    confirm_live: of mode live, the account's id once more.
 
     Raises a `ConfigError` at once for what cannot work; connects in `start`.
     """
@@ -71,6 +76,7 @@ class TqStore:
         exchange: LocalExchange | None = None,
         grace_s: float = 0.5,
         alerts: str | Sequence[str] | None = None,
+        confirm_live: str | None = None,
         **settings: Any,
     ) -> None:
         self._settings = load_settings(
@@ -81,9 +87,10 @@ class TqStore:
             md_url=md_url,
             td_url=td_url,
             alerts=alerts,
+            confirm_live=confirm_live,
             **settings,
         )
-        refuse_unbuilt(self._settings)
+        check_before_login(self._settings)
         if exchange is not None and self.mode != "demo":
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
         self._demo = DemoMarket(exchange) if self.mode == "demo" else None
@@ -93,6 +100,7 @@ class TqStore:
         self._books = Books(self._settings, self.tell)
         self._alarms = alarms_of(self._settings)
         self._chronicle = Chronicle(self._books, self._alarms, self.tell)
+        self._run: Run | None = None
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -104,9 +112,12 @@ class TqStore:
         self.broker: TqBroker | None = None
 
     @classmethod
-    def from_env(cls) -> TqStore:
-        """A store as the `TIANQIN_...` variables of the environment or `.env` describe it."""
-        return cls(load_settings().mode)
+    def from_env(cls, confirm_live: str | None = None) -> TqStore:
+        """A store as the `TIANQIN_...` variables of the environment or `.env` describe it.
+
+        confirm_live: of mode live, the account's id once more, which no variable can say.
+        """
+        return cls(load_settings().mode, confirm_live=confirm_live)
 
     @property
     def mode(self) -> str:
@@ -120,7 +131,8 @@ class TqStore:
     def start(self, data: TqData | None = None, broker: TqBroker | None = None) -> None:
         """Log in; does nothing more when the session is open already. Backtrader calls it too.
 
-        Raises `LoginRefused` or `GatewayTimeout`.
+        Raises `LoginRefused`, `GatewayTimeout` or, in mode live, `LiveTradingRefused` and
+        `JournalTaken` before anything is opened.
         """
         if data is not None:
             self.datas.append(data)
@@ -128,11 +140,15 @@ class TqStore:
             self.broker = broker
         if self._connection is not None:
             return
+        check_before_login(self._settings)
+        if self.mode == "live":
+            self._books.reserve()
         speed, settings, now_ns = self._prepare()
         connection = Connection(settings)
         try:
             connection.open()
         except BaseException:
+            self._books.close()
             self._stop_demo()
             raise
         connection.trading.gate = self._books.check
@@ -140,6 +156,9 @@ class TqStore:
         clock = MarketClock(speed)
         self._pump = Pump(connection, clock, self._grace_s, now_ns)
         self._floor = Floor(connection, clock, self.sessions, self._fees)
+        if connection.paper is not None:
+            paper = connection, connection.paper
+            self._floor = PaperFloor(*paper, clock, self.sessions, self._fees)
         _open_stores.add(self)
 
     def stop(self) -> None:
@@ -154,6 +173,36 @@ class TqStore:
         self._books.close()
         self._alarms.close()
         self._stop_demo()
+
+    def run(self, cerebro: bt.Cerebro, *, flatten: bool = False, deadline_s: float = 20.0) -> Any:
+        """Run Cerebro and end it cleanly whatever ends it; returns its strategies.
+
+        SIGINT, SIGTERM (in the main thread), Ctrl-C in a notebook or an error of a strategy: no new
+        orders, those at the exchange are withdrawn, those held here stay in the journal for the
+        next start; then TqApi is closed, and the error raised again. A second signal ends at once.
+        flatten: also close every position and keep nothing; raises `NotFlat` if lots are left.
+        deadline_s: real seconds for all of it. SIGUSR1 halts the broker.
+        """
+        self._run = Run(self, cerebro, flatten, deadline_s)
+        try:
+            return self._run.go()
+        finally:
+            self._run = None
+
+    def wind_up(self) -> None:
+        """The broker is about to stop: what `run` promised is done before."""
+        if self._run is not None:
+            self._run.wind_up()
+
+    @property
+    def is_trading(self) -> bool:
+        """Whether all feeds stand and orders can be written."""
+        return self._connection is not None and self._begun
+
+    @property
+    def run_name(self) -> str:
+        """The name of this session in the journal; empty before it has one."""
+        return self._books.run
 
     def __enter__(self) -> TqStore:
         return self
@@ -310,7 +359,9 @@ class TqStore:
 
     def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
-        if self._pump is not None:
+        if self._pump is not None and (self._run is None or not self._run.is_over()):
+            if not self._begun:
+                check_before_orders(self, self._settings)
             if self.broker is not None and not self._begun:
                 self._chronicle.begin(SessionView(self))
                 self.broker.begin()

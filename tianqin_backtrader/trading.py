@@ -237,6 +237,14 @@ class TradingChannel:
         """The account's trading day in the gateway's words, "20250916"; empty without them."""
         return str(self._tree("session").get("trading_day") or "")
 
+    def login(self) -> tuple[str, str, bool]:
+        """Account and trading day (yyyymmdd) as the gateway says them, and whether all has come."""
+        tree = self._node("trade", self._key())
+        session = tree.get("session") or {}
+        account = session.get("user_id") or tree.get("user_id") or ""
+        is_whole = not tree.get("trade_more_data", True)
+        return str(account), str(session.get("trading_day") or ""), is_whole
+
     def account(self) -> Account:
         """The account's money; read once between two news, for Cerebro asks on every bar."""
         if self._money is None:

@@ -42,6 +42,9 @@ class Offset(str, Enum):
     CLOSETODAY = "CLOSETODAY"  # SHFE and INE only
 
 
+NOT_SENT = "paper: not sent"  # begins the reason of every order of mode paper
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """Terms of one contract and the day's price limits; unknown prices are NaN, volumes 0."""
@@ -190,7 +193,8 @@ class OrderPicture:
         """
         if self.is_alive or self.filled:
             return False
-        return not self.exchange_order_id or bool(self.last_msg and "撤" not in self.last_msg)
+        is_withdrawn = "撤" in self.last_msg or self.last_msg.startswith(NOT_SENT)
+        return not self.exchange_order_id or bool(self.last_msg and not is_withdrawn)
 
 
 @dataclass(frozen=True, slots=True)
