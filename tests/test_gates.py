@@ -315,7 +315,7 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
     "a clock ahead": ("live._clock", lambda *_: (-3600.0, 3600.0), "clock: .*3600 s of trading"),
     "terms that are missing": (
         "live._terms", lambda _: {"SHFE.cu2511": None}, r"contracts: .*SHFE\.cu2511"),
-    "no risk limits": ("live.default_risk", lambda _: object(), "risk limits: .*RiskLimits"),
+    "no risk limits": ("halting.limits_of", lambda *_: None, "risk limits: .*RiskLimits"),
 }  # fmt: skip
 
 
@@ -410,7 +410,7 @@ TERMS = Instrument(
 GOOD = Findings(
     wanted="17", found="17", is_whole=True, balance_cny=1.0, day="20250916",
     known_until=date(2025, 12, 31), behind_s=None, silent_s=None, terms={CU: TERMS},
-    unwritten="", needs_limits=True, has_limits=True,
+    unwritten="", has_limits=True,
 )  # fmt: skip
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("account", {"found": "18"}),
@@ -445,7 +445,6 @@ def test_a_whole_session_has_no_problem() -> None:
     assert problems(GOOD) == {}
     quiet: dict[str, Any] = {"behind_s": -86_400.0, "silent_s": 599.0}  # over a night
     assert problems(replace(GOOD, **quiet)) == {}
-    assert problems(replace(GOOD, has_limits=False, needs_limits=False)) == {}
     assert {name for name, _ in BAD} == {name for name, _ in CHECKS}
 
 

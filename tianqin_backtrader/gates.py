@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .config import Settings, journal_path
 from .errors import LiveTradingRefused
 
-__all__ = ["GATES", "Said", "default_risk", "refusals", "require", "said_in"]
+__all__ = ["GATES", "Said", "refusals", "require", "said_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,3 @@ def require(settings: Settings) -> None:
         raise LiveTradingRefused(
             "mode live is refused: " + "; ".join(f"{name}: {text}" for name, text in shut.items())
         )
-
-
-def default_risk(mode: str) -> object | None:
-    """The limits of a broker that was given none; None: it has no limits."""
-    return None

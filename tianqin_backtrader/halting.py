@@ -61,6 +61,11 @@ class Halting(ExchangeVerbs):
         self._asked = ""  # by another process
         self._seen: Account | None = None
 
+    @property
+    def limits(self) -> RiskLimits | None:
+        """What the account may risk; None: anything."""
+        return self._limits
+
     # ---- what the owner says
 
     def halt(self, reason: str = "trading is halted") -> None:

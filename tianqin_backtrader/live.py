@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .clock import now_s
 from .config import Settings, live_is_enabled
 from .errors import LiveTradingRefused, TianqinError
-from .gates import default_risk, require
+from .gates import require
 from .model import Instrument
 from .preflight import Findings, problems
 from .sessions import Sessions
@@ -49,7 +49,7 @@ def check_before_orders(store: TqStore, settings: Settings) -> None:
 def _findings(store: TqStore, settings: Settings) -> Findings:
     account, day, is_whole = store.connection.trading.login()
     behind_s, silent_s = _clock(store, settings)
-    has_limits = store.broker is None or store.broker.p.risk is not None
+    has_limits = store.broker is None or store.broker.limits is not None
     return Findings(
         wanted=settings.account_id or "",
         found=account,
@@ -61,7 +61,6 @@ def _findings(store: TqStore, settings: Settings) -> Findings:
         silent_s=silent_s,
         terms=_terms(store),
         unwritten=_unwritten(store),
-        needs_limits=default_risk(settings.mode) is not None,
         has_limits=has_limits,
     )
 

@@ -30,7 +30,8 @@ class Findings:
     gateway says. known_until: the last day of which the calendar is sure. behind_s: seconds by
     which the newest quote is ahead of this machine; silent_s: trading time since that quote by this
     machine; None: no market of real time to compare with. terms: of the contracts of all feeds.
-    unwritten: why the journal cannot be written. needs_limits, has_limits: risk limits of a broker.
+    unwritten: why the journal cannot be written. has_limits: the broker, if there is one, has risk
+    limits.
     """
 
     wanted: str = field(repr=False)
@@ -43,7 +44,6 @@ class Findings:
     silent_s: float | None
     terms: Mapping[str, Instrument | None]
     unwritten: str
-    needs_limits: bool
     has_limits: bool
 
 
@@ -96,7 +96,7 @@ def _journal(found: Findings) -> str:
 
 
 def _limits(found: Findings) -> str:
-    if found.has_limits or not found.needs_limits:
+    if found.has_limits:
         return ""
     return "the broker has no risk limits; give it some: getbroker(risk=RiskLimits(...))"
 
