@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlparse
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import LiveTradingRefused, MissingCredentials, WrongMode, WrongSetting
@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     `user` and `password` are the 快期 account; `broker_id`, `account_id` and `account_password`
     the futures account of mode live. The three addresses are None for TqSdk's own servers.
     `holidays`: a file of days without trading, for years that the calendar data does not cover.
-    `journal`: the SQLite file of orders, one per account; see `journal_path`.
+    `journal`: the SQLite file of orders, one per account; see `journal_path`. `rebuild_after_s`:
+    real seconds that a lost or silent connection is left to TqSdk's own reconnect in trading hours.
     """
 
     model_config = SettingsConfigDict(
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     live_enabled: bool = False
     holidays: Path | None = None
     journal: Path | None = None
+    rebuild_after_s: float = Field(30.0, gt=0, allow_inf_nan=False)
 
 
 def load_settings(**given: Any) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import random
 import weakref
 from collections import deque
 from types import TracebackType
@@ -21,7 +22,9 @@ from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
+from .health import Health
 from .journal import JournalWriter
+from .keeper import SessionKeeper
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
@@ -129,6 +132,10 @@ class TqStore:
         clock = MarketClock(speed)
         self._pump = Pump(connection, clock, self._grace_s, now_ns)
         self._floor = Floor(connection, clock, self.sessions, self._fees)
+        health = Health(self._settings.rebuild_after_s, random.Random())
+        is_real = self._demo is None and self._settings.md_url is None
+        keeper = SessionKeeper(connection, self._pump, clock, self, health, is_real=is_real)
+        self._pump.watch(keeper)
         _open_stores.add(self)
 
     def stop(self) -> None:
@@ -279,6 +286,11 @@ class TqStore:
     def tell(self, notice: Notice, text: str, **about: object) -> None:
         """Tell strategies a notice of ours."""
         self.put_notification(notice, text, **about)
+
+    def show_line(self, state: str) -> None:
+        """Let every feed say what became of the line to the market; see `TqData.show_line`."""
+        for data in self.datas:
+            data.show_line(state)
 
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""

@@ -75,6 +75,7 @@ class TradingChannel:
         self._news = TradingNews()
         self._money: Account | None = None  # until the next news
         self.has_unsent = False  # orders or cancels that leave only with the next wait
+        self.is_doubtful = False  # the session does not answer and is to be replaced
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
@@ -84,6 +85,22 @@ class TradingChannel:
     def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Look at a packet as it came, before TqSdk takes it in."""
         self._news.look(diffs, self._key())
+
+    def renew(self) -> None:
+        """Another TqApi stands and shows the whole account: read it as after a reconnect."""
+        self._money = None
+        tree, notices = self._node("trade", self._key()), self._node("notify")
+        self._news.renew(self._key(), tree, dict(notices))
+
+    def again(self, order: Any) -> Any:
+        """TqSdk's live object of an order in the session that stands now.
+
+        What that one does not show yet, or never will, is taken along as it was.
+        """
+        live = self._api().get_order(order["order_id"])
+        if not live["order_id"]:
+            live.update(dict(order))
+        return live
 
     # ---- news
 
@@ -101,7 +118,7 @@ class TradingChannel:
     @property
     def is_down(self) -> bool:
         """Whether a trading socket is lost: what is sent now could vanish without an answer."""
-        return self._news.connection_is_lost
+        return self._news.connection_is_lost or self.is_doubtful
 
     # ---- sending
 
