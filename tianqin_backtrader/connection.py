@@ -22,7 +22,7 @@ from .config import Settings, bypass_proxy, environment
 from .discarding import discard
 from .errors import GatewayTimeout, LoginRefused, NotStarted
 from .listing import Listing
-from .logins import account_refusal, is_refusal
+from .logins import account_refusal, is_cut, is_refusal
 from .market_data import ANSWER_S, MarketData
 from .trading import TradingChannel
 
@@ -238,6 +238,7 @@ class _Session(TqApi):
     """A TqApi that gives up opening in time, and at once when the broker refuses the account."""
 
     def __init__(self, patience_s: float, account: Any, **options: Any) -> None:
+        self._is_hasty = patience_s < OPENING_S
         self._opens_until_s: float | None = now_s() + patience_s
         super().__init__(account, **options)
         self._opens_until_s = None
@@ -246,9 +247,12 @@ class _Session(TqApi):
         if self._opens_until_s is None:
             return bool(super().wait_update(deadline, _task))
         arrived = bool(super().wait_update(self._opens_until_s, _task))
-        refusal = account_refusal(self._data.get("notify", {}))
+        notices = self._data.get("notify", {})
+        refusal = account_refusal(notices)
         if refusal:
             raise LoginRefused(f"the broker refused the account: {refusal}")
+        if self._is_hasty and is_cut(notices):  # TqSdk would wait for ten seconds and more
+            raise GatewayTimeout("a socket was refused")
         return arrived
 
     def close(self) -> None:
@@ -269,7 +273,7 @@ def _log_in(settings: Settings, patience_s: float) -> tuple[TqApi, Any]:
             disable_print=True,
             _md_url=settings.md_url,
         )
-    except LoginRefused:
+    except (LoginRefused, GatewayTimeout):
         raise
     except (requests.RequestException, TqTimeoutError, OSError) as error:
         raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error

@@ -181,7 +181,6 @@ class TqData(bt.feed.DataBase):
         if instrument.is_main:
             self._main = watch_main_contract(*desk, instrument, self._on_roll)
         self._writer = LineWriter(self.lines)
-        self.put_notification(self.CONNECTED)
         self.put_notification(self.DELAYED)
 
     def stop(self) -> None:

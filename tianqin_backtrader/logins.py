@@ -15,9 +15,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["account_refusal", "is_refusal"]
+__all__ = ["account_refusal", "is_cut", "is_refusal"]
 
 BUSY = (408, 429)
+DISCONNECTED = 2019112911  # tqsdk.connect
 FOR_NOW = ("运维时间", "调用名称服务失败", "超时", "Expecting value")
 REFUSED = ("不合法的登录", "密码", "超限", "锁定")
 STATUS = re.compile(r"失败\D{0,3}(\d{3})\b")
@@ -42,3 +43,8 @@ def account_refusal(notices: Mapping[str, Any]) -> str:
         if is_error and any(words in text for words in REFUSED):
             return text
     return ""
+
+
+def is_cut(notices: Mapping[str, Any]) -> bool:
+    """Whether a socket of a session that is being opened was lost, or refused."""
+    return any(notice.get("code") == DISCONNECTED for notice in notices.values())
