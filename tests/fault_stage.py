@@ -96,6 +96,7 @@ class Planner(Watcher):
     params: Any = (
         ("fault", None), ("fault_at", FAULT_AT), ("exchange", None), ("trades", True),
         ("pace_s", 0.0),  # real seconds that a bar takes after the fault
+        ("found", lambda: None),  # called four minutes after the fault
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -118,11 +119,12 @@ class Planner(Watcher):
         super().next()
         now = self.data.datetime.datetime(0).time()
         if now == self.p.fault_at and self.p.fault is not None:
-            fault, self.p.fault = self.p.fault, None
-            fault(self.p.exchange)
+            self.p.fault(self.p.exchange)
             self.pace_s = self.p.pace_s
+        if now == self.p.fault_at.replace(minute=self.p.fault_at.minute + 4):
+            self.p.found()
         sleep(self.pace_s)
-        if self.p.trades:
+        if self.p.trades and not self.data.history_phase:
             self._trade(now)
 
     def _trade(self, now: time) -> None:
