@@ -19,6 +19,7 @@ __all__ = ["discard"]
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
+CALM = 3  # turns of the loop without a task: the end of one may begin another
 # SO_LINGER with no time: what the kernel has not delivered yet is dropped with the connection. An
 # order in there would reach the exchange minutes later, when it had long been given up.
 NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -53,12 +54,13 @@ def _end_tasks(loop: Any) -> None:
     loop.set_exception_handler(lambda *_: None)  # what they raise at their end is no news
     over: list[bool] = []
     timer = loop.call_later(PATIENCE_S, over.append, True)
-    tasks = asyncio.all_tasks(loop)
-    while tasks and not over:
+    idle = 0
+    while idle < CALM and not over:
+        tasks = asyncio.all_tasks(loop)
+        idle = 0 if tasks else idle + 1
         for task in tasks:
             task.cancel()
         loop.call_soon(loop.stop)
         loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
     timer.cancel()
     loop.run_until_complete(loop.shutdown_asyncgens())
