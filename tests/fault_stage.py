@@ -201,27 +201,28 @@ def check_alike(run: Run, calm: Run) -> None:
     assert run.net == run.exchange_net == calm.net
 
 
-def when_idle(act: Callable[[LocalExchange], None], held_s: float) -> Callable[[Any], None]:
-    """Let `act` happen in the first pause of the market of more than three hours.
+def lost_at_night(exchange: LocalExchange) -> None:
+    """Break all connections in the market's first pause of three hours; they stand again later.
 
-    The market stands still for `held_s` real seconds then, as long nights do.
+    The market stands still meanwhile, for a second and until its clients are back.
     """
+    gateway: Any = exchange._gateway
+    step, tape, venue = gateway._step, gateway.venue.tape, gateway.venue
 
-    def watch(exchange: LocalExchange) -> None:
-        gateway: Any = exchange._gateway
-        step = gateway._step
-        tape = gateway.venue.tape
+    def night() -> None:
+        for seconds in (3_600, 0):
+            exchange.drop("td", seconds)
+            exchange.drop("md", seconds)
+            sleep(1.0)
+        while not (venue.traders and venue.watchers):
+            sleep(0.05)
+        exchange.resume()
 
-        async def stepped() -> None:
-            gap_ns = (tape.next_ns or 0) - tape.now_ns
-            if gap_ns < 3 * 3_600 * 10**9 or not gateway.venue.traders:
-                await step()
-                return
-            gateway._step = step
-            gateway.paused = True
-            threading.Thread(target=act, args=(exchange,), daemon=True).start()
-            threading.Timer(held_s, exchange.resume).start()
+    async def stepped() -> None:
+        if (tape.next_ns or 0) - tape.now_ns < 3 * 3_600 * 10**9 or not venue.traders:
+            await step()
+            return
+        gateway._step, gateway.paused = step, True
+        threading.Thread(target=night, daemon=True).start()
 
-        gateway._step = stepped
-
-    return watch
+    gateway._step = stepped

@@ -240,7 +240,11 @@ class _Session(TqApi):
     def __init__(self, patience_s: float, account: Any, **options: Any) -> None:
         self._is_hasty = patience_s < OPENING_S
         self._opens_until_s: float | None = now_s() + patience_s
-        super().__init__(account, **options)
+        try:
+            super().__init__(account, **options)
+        except BaseException:
+            discard(self)  # TqSdk leaves a loop behind when the login fails
+            raise
         self._opens_until_s = None
 
     def wait_update(self, deadline: float | None = None, _task: Any = None) -> bool:

@@ -27,8 +27,8 @@ NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 def discard(api: Any) -> None:
     """Break the TqApi's connections and end its tasks and its loop. Never raises, never waits."""
-    loop = api._loop
-    if loop.is_closed():
+    loop = getattr(api, "_loop", None)
+    if loop is None or loop.is_closed():
         return
     elsewhere = api._clear_running_loop()
     try:
