@@ -152,8 +152,8 @@ def play(
     window: tuple[str, str] = MORNING,
     *,
     watch: Callable[[LocalExchange], None] = lambda _: None,
-    rebuild_after_s: float = 0.3,
-    execution: str = "direct",
+    rebuild_after_s: float = 0.5,
+    strategy: type[bt.Strategy] = Planner,
     **options: Any,
 ) -> Run:
     """Carry the plan out; `fault` happens at its time, `watch` is called before the session."""
@@ -163,10 +163,10 @@ def play(
     watch(exchange)
     with TqStore(exchange=exchange, rebuild_after_s=rebuild_after_s) as store:
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
-        broker = store.getbroker(execution=execution)
+        broker = store.getbroker()
         cerebro.setbroker(broker)
         cerebro.adddata(store.getdata(symbol, history=3))
-        cerebro.addstrategy(Planner, seen=run, fault=fault, exchange=exchange, **options)
+        cerebro.addstrategy(strategy, seen=run, fault=fault, exchange=exchange, **options)
         try:
             cerebro.run()
             run.net = broker.get_account_position(symbol).net

@@ -44,8 +44,8 @@ class Remote:
 
     def __init__(self, **made: Any) -> None:
         command = [sys.executable, __file__, "exchange", json.dumps(made)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process: Any = subprocess.Popen(command, text=True, encoding="utf-8", **pipes)
+        pipe = subprocess.PIPE
+        self._process: Any = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8")
         urls = self.ask("urls")
         self.auth_url, self.md_url, self.td_url = urls
         self.is_running, self.speed, self.is_paused = True, None, False

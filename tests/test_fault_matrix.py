@@ -21,7 +21,7 @@ from tianqin_backtrader import LocalExchange
 from tianqin_backtrader.errors import LoginRefused
 from tianqin_backtrader.working import Rules
 
-PACE_S = 0.05  # of a bar in an outage
+PACE_S = 0.06  # of a bar in an outage
 QUICK_S, SLOW_S = 0.05, 30.0  # TqSdk waits 10 to 20 s before it connects again
 CALM = ["DELAYED", "LIVE", "DISCONNECTED"]
 LOST_MARKET, LOST_TRADING = ["LOST market", "RESTORED market"], ["LOST trading", "RESTORED trading"]
@@ -255,7 +255,11 @@ def test_nothing_is_rebuilt_or_told_while_all_is_closed(
 def test_a_contract_that_expires_needs_no_line_any_more(reconnects: Reconnects) -> None:
     reconnects(QUICK_S)
     window, symbol = ("2025-09-19T14:40:30", "2025-09-22T09:40:00"), "CFFEX.IF2509"
-    options = {"trades": False, "fault_at": clock_time(14, 50), "rebuild_after_s": 5}
+    options: dict[str, Any] = {
+        "trades": False,
+        "fault_at": clock_time(14, 50),
+        "rebuild_after_s": 5,
+    }
     run = play(lambda e: e.drop("md", 120), symbol, window, **options)
     assert run.error is None
     assert run.bars == undisturbed(symbol, window, trades=False).bars

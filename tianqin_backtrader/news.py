@@ -116,6 +116,9 @@ class TradingNews:
         whole = {kind: dict(tree.get(kind, {})) for kind in KINDS}
         again = {"conn_id": "td", "code": RECONNECTED}
         self._lost.clear()
+        for kind, seen in self._seen.items():
+            living = ((k, dict(each)) for k, each in seen.items() if _lives(kind, each))
+            self._seen[kind] = dict(living)  # TqSdk's own objects hold the old TqApi
         self.look([{"notify": {"": again}, "trade": {account: whole}}], account)
         self.note([{"notify": notices, "trade": {account: whole}}], account, tree)
 
@@ -166,6 +169,10 @@ class TradingNews:
             self._lost.add(connection)
         elif code in CONNECTED:
             self._lost.discard(connection)
+
+
+def _lives(kind: str, picture: Mapping[str, Any]) -> bool:
+    return kind == "orders" and picture["status"] == "ALIVE"
 
 
 def _is_reconnect(notice: Mapping[str, Any]) -> bool:
