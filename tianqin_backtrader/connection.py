@@ -58,7 +58,7 @@ class Connection(MarketData):
         bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
         self._api, self._account = _log_in(settings, OPENING_S)
         self._market_news.note([{"notify": self._node("notify")}])
-        self._read_packets()
+        self.trading.look_at_packets()
 
     @property
     def can_rebuild(self) -> bool:
@@ -84,7 +84,7 @@ class Connection(MarketData):
             raise
         finally:
             self._is_renewing = False
-        self._read_packets()
+        self.trading.look_at_packets()
         self._market_news.renew(self._charts.symbols, dict(self._node("notify")))
         self.trading.renew()
         for act in self._when_rebuilt:
@@ -122,17 +122,6 @@ class Connection(MarketData):
         if self._api is None:
             raise NotStarted("the TqSdk session")
         return self._api
-
-    def _read_packets(self) -> None:
-        """Let the trading channel see packets whole: TqSdk's diffs leave out what it knows."""
-        api = self.api
-        fetch = api._fetch_msg
-
-        async def fetch_and_look() -> None:
-            await fetch()
-            self.trading.look(api._pending_diffs)
-
-        api._fetch_msg = fetch_and_look
 
     # ---- waiting
 

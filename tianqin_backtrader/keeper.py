@@ -7,10 +7,12 @@ takes.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from typing import Protocol
 
 from .clock import MarketClock, monotonic_ns, now_s
+from .config import Settings
 from .connection import Connection
 from .errors import GatewayTimeout, LoginRefused
 from .health import MARKET, Act, Contract, Facts, Health, Verdict
@@ -18,7 +20,7 @@ from .notices import Notice
 from .pump import Pump
 from .sessions import Sessions
 
-__all__ = ["House", "SessionKeeper"]
+__all__ = ["House", "SessionKeeper", "keeper_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -172,3 +174,12 @@ class SessionKeeper:
         self._house.tell(
             Notice.SESSION_REBUILT, f"the session was rebuilt: {reason}", reason=reason
         )
+
+
+def keeper_of(
+    settings: Settings, connection: Connection, pump: Pump, clock: MarketClock, house: House
+) -> SessionKeeper:
+    """The keeper of a session as `settings` want it."""
+    is_real = settings.mode != "demo" and settings.md_url is None
+    health = Health(settings.rebuild_after_s, random.Random())
+    return SessionKeeper(connection, pump, clock, house, health, is_real=is_real)

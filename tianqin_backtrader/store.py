@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import random
 import weakref
 from collections import deque
 from types import TracebackType
@@ -22,9 +21,8 @@ from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
-from .health import Health
 from .journal import JournalWriter
-from .keeper import SessionKeeper
+from .keeper import keeper_of
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
@@ -132,10 +130,7 @@ class TqStore:
         clock = MarketClock(speed)
         self._pump = Pump(connection, clock, self._grace_s, now_ns)
         self._floor = Floor(connection, clock, self.sessions, self._fees)
-        health = Health(self._settings.rebuild_after_s, random.Random())
-        is_real = self._demo is None and self._settings.md_url is None
-        keeper = SessionKeeper(connection, self._pump, clock, self, health, is_real=is_real)
-        self._pump.watch(keeper)
+        self._pump.watch(keeper_of(self._settings, connection, self._pump, clock, self))
         _open_stores.add(self)
 
     def stop(self) -> None:

@@ -82,6 +82,17 @@ class TradingChannel:
         self._money = None
         self._news.note(diffs, self._key(), self._node("trade", self._key()))
 
+    def look_at_packets(self) -> None:
+        """From now on see packets of the TqApi whole: its diffs leave out what it knows."""
+        api = self._api()
+        fetch = api._fetch_msg
+
+        async def fetch_and_look() -> None:
+            await fetch()
+            self.look(api._pending_diffs)
+
+        api._fetch_msg = fetch_and_look
+
     def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Look at a packet as it came, before TqSdk takes it in."""
         self._news.look(diffs, self._key())
