@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from datetime import datetime, time
+from time import sleep
 from typing import Any
 
 import backtrader as bt
@@ -68,6 +69,42 @@ def test_a_target_at_work_is_withdrawn_and_begun_again(fault: Callable[..., None
     assert run.books.cancelled
     assert run.executed() == run.books.lots()
     assert net_of(exchange, M) == 2
+
+
+class Cut(Planner):
+    """Its trading line is lost while it holds a lot and an order rests: it wants out."""
+
+    params: Any = (("verbs", None),)
+
+    def next(self) -> None:
+        Watcher.next(self)
+        now, broker = self.data.datetime.datetime(0).time(), self.broker
+        if now == time(9, 5):
+            self.buy(size=1)
+            limit = {"price": self.data.close[0] - 90, "exectype": bt.Order.Limit}
+            self.p.verbs["rests"] = self.buy(size=1, **limit)
+        if now == time(9, 10):
+            self.p.exchange.drop("td", 240)
+            self.pace_s = 0.06
+        if now == time(9, 11):
+            self.cancel(self.p.verbs["rests"])
+            self.p.verbs["closes"] = broker.sell_close(self.data, 1)
+            self.p.verbs["opens"] = self.buy(size=1)
+        sleep(self.pace_s)
+
+
+def test_what_only_reduces_waits_for_the_line_and_new_risk_does_not() -> None:
+    """A rejected exit leaves a strategy in a market that it wanted to leave."""
+    verbs: dict[str, bt.Order] = {}
+    run = play(None, strategy=Cut, verbs=verbs)
+    said = {name: [o.getstatusname() for o in run.orders if o.ref == order.ref]
+            for name, order in verbs.items()}  # fmt: skip
+    assert said["closes"] == ["Submitted", "Accepted", "Completed"]
+    assert said["opens"] == ["Rejected"]
+    assert run.reasons == ["RECONCILING: the trading connection is lost: nothing was sent"]
+    assert said["rests"] == ["Submitted", "Accepted", "Canceled"]
+    assert (run.net, run.exchange_net) == (0, 0)
+    assert run.executed() == run.books.lots()
 
 
 class Counting(Planner):
