@@ -25,7 +25,7 @@ class Desk:
         self.market_ns, self.mono_ns, self.tick_ns = ns(at), 10**15, ns(at)
         self.changes: list[tuple[str, bool]] = []
         self.heard = self.answers = True
-        self.probes = 0
+        self.probes = self.repeated = 0
         self.rebuilds: list[int] = []
         self.failures: list[Exception] = []
         self.told: list[str] = []
@@ -51,6 +51,9 @@ class Desk:
     def probe(self, _: str) -> Callable[[], bool]:
         self.probes += 1
         return lambda: self.answers
+
+    def ask_unanswered(self) -> None:
+        self.repeated += 1
 
     def rebuild(self) -> None:
         self.rebuilds.append(self.market_ns)

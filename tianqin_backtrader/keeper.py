@@ -117,6 +117,7 @@ class SessionKeeper:
         else:
             self._lost.pop(what, None)
             self._restore(what)
+            self._connection.ask_unanswered()
 
     def _tell(self, verdict: Verdict) -> None:
         """What was lost off duty is told when the duty begins."""
@@ -169,6 +170,7 @@ class SessionKeeper:
 
     def _take_up(self, reason: str) -> None:
         self._asked_ns, self._heard_ns = None, self._now_ns
+        self._connection.ask_unanswered()
         self._connection.trading.is_doubtful = False
         logger.warning("the session was rebuilt: %s", reason)
         self._house.tell(

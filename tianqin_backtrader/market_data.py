@@ -135,6 +135,9 @@ class MarketData(ABC):
         """Ask the TqApi that stands now for all that another was asked for; waits for it."""
         self._charts.renew()
         self.wait_until(lambda: self._charts.are_ready, "charts")
+        self.listing.renew()
+
+    def ask_unanswered(self) -> None:
+        """Put questions once more that went down with a socket: TqSdk repeats only charts."""
         for question in self._unanswered.values():
             self._send(question)
-        self.listing.renew()
