@@ -86,7 +86,9 @@ def main() -> None:
     stream = ticks(sessions)
     for _ in range(200):
         tree.put(*next(stream))
-    chart = TickChart(SYMBOL, 1_000, {"left_id": 0}, tree.serial, {})
+    pack = {"chart_id": "ticks", "ins_list": SYMBOL, "duration": 0, "view_width": 1_000}
+    nodes = {"charts": {"left_id": 0}, "ticks": tree.serial, "": {}}
+    chart = TickChart(pack, lambda *path: nodes[path[0] if path else ""])
     flow = TickFlow(chart, paced=True)
     plan = Plan(SYMBOL, 60, 60, Straight(), 1, True, date.max)
     series = BarSeries(cast("Any", tree), flow, sessions, plan, lambda *_, **__: None, None)

@@ -137,7 +137,7 @@ def test_all_timeframes_of_one_contract_equal_the_exchanges_klines() -> None:
         whole = len(got)  # the bar that the end cuts is no bar of ours
         assert len(expected) - expected.index(got[0]) - whole in (0, 1), name
         assert got == expected[expected.index(got[0]) :][:whole], name
-        assert feed.statuses == ["DELAYED", "LIVE"], name
+        assert feed.statuses == ["DELAYED", "LIVE", "DISCONNECTED"], name
         assert (feed.audit.agreed, feed.audit.differed) == (whole - 3, 0), name
     assert notices == []
 
@@ -224,7 +224,7 @@ def test_history_meets_live_trading_without_a_seam(moment: str) -> None:
     seen, notices = watch(LocalExchange(start=start, end=end), feeds_of(CU, frames, history=4))
     market = Market.seeded(start=start, end=end)
     for feed, duration_s in zip(seen, (60, 10, 3_600, 86_400), strict=True):
-        assert feed.statuses == ["DELAYED", "LIVE"]
+        assert feed.statuses == ["DELAYED", "LIVE", "DISCONNECTED"]
         assert feed.history == 4
         times = [row[0] for row in feed.rows]
         assert times == sorted(set(times))

@@ -356,6 +356,8 @@ def test_control_socket_obeys_and_refuses_rubbish() -> None:
             assert ask('{"do":"refuse_logins"}') == {"ok": True}
             with pytest.raises(Exception, match="401"):
                 connect(exchange, TqSim())
+            for line in ('{"do":"half_open","side":"td"}', '{"do":"forget"}'):
+                assert ask(line) == {"ok": True}
             for line in ("rubbish", "[]", "{}", '{"do":"fly"}', '{"do":"drop","side":"x"}'):
                 assert ask(line)["ok"] is False
             for line in (

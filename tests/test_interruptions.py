@@ -65,7 +65,8 @@ def test_bars_of_an_outage_are_told_as_backfill(monkeypatch: pytest.MonkeyPatch)
     old = [end for end, is_news in flags if not is_news]
     assert old == [f"10:{m}" for m in range(37, 46)]  # lost at 10:36, back after 10 minutes
     assert news[:5] == [True] * 5
-    assert seen.statuses == ["DELAYED", "LIVE", "DELAYED", "LIVE"]
+    outage = ["CONNBROKEN", "CONNECTED", "DELAYED", "LIVE"]
+    assert seen.statuses == ["DELAYED", "LIVE", *outage, "DISCONNECTED"]
     assert seen.audit.differed == 0
 
 

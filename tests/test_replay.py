@@ -42,7 +42,7 @@ def test_history_comes_first_and_live_follows_without_a_seam(records: Path) -> N
     day = date(2019, 3, 12)
     seen, _ = run(LocalExchange(replay=[path], start=day, end=day), "SHFE.cu1905", history=500)
     assert seen.history == 500
-    assert seen.statuses == ["DELAYED", "LIVE"]
+    assert seen.statuses == ["DELAYED", "LIVE", "DISCONNECTED"]
     record = pd.read_csv(path)
     live = record[record.trading_day == day.isoformat()]
     expected = record.loc[live.index[0] - 500 : live.index[-1]]

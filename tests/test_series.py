@@ -57,12 +57,19 @@ class Server:
         }
 
 
+def shown_chart(symbol: str, width: int, chart: Any, serial: Any) -> TickChart:
+    """A chart of ticks that reads what a test holds in TqSdk's place."""
+    pack = {"chart_id": "ticks", "ins_list": symbol, "duration": 0, "view_width": width}
+    nodes = {"charts": chart, "ticks": serial, "": {}}
+    return TickChart(pack, lambda *path: nodes[path[0] if path else ""])
+
+
 class Desk:
     def __init__(self, last_day: date = date.max, night_ends: str = "") -> None:
         hours = HOURS | ({"night": (("21:00:00", night_ends),)} if night_ends else {})
         self.server, self.told = Server(), cast("list[tuple[Any, ...]]", [])
         self.server.tick("10:00:50", 100, 10)
-        chart = TickChart(SYMBOL, 2_000, self.server.chart, self.server.serial, {})
+        chart = shown_chart(SYMBOL, 2_000, self.server.chart, self.server.serial)
         self.flow = TickFlow(chart, paced=True)
         plan = Plan(SYMBOL, 60, 60, Straight(), 5, True, last_day)
         self.series = BarSeries(

@@ -336,3 +336,20 @@ def test_pictures_are_fresh(floor: Floor) -> None:
     before = floor.exchange.picture(ALICE)
     floor.exchange.picture(ALICE)["positions"][CU]["pos_long_today"] = 99
     assert floor.exchange.picture(ALICE) == before
+
+
+def test_a_gateway_without_memory_keeps_lots_and_money_and_knows_no_order(floor: Floor) -> None:
+    floor.open_now("BUY", CU, 2, 50000.0)
+    resting = floor.order("BUY", "OPEN", CU, 1, 49000.0)
+    held, free = floor.position(CU)["pos_long_today"], floor.account()["available"]
+    floor.exchange.forget()
+    shown = floor.exchange.picture(ALICE)
+    assert (shown["orders"], shown["trades"]) == ({}, {})
+    assert floor.position(CU)["pos_long_today"] == held == 2
+    assert floor.account()["frozen_margin"] == 0
+    assert floor.account()["available"] > free  # what the order had frozen
+    assert floor.exchange.take_changes(ALICE) == []
+    floor.tick(CU, asks=((49000.0, 5),), last=49000.0)
+    assert floor.position(CU)["pos_long_today"] == 2  # the order is gone
+    again = floor.order("BUY", "OPEN", CU, 1, 49000.0, order_id=resting)
+    assert floor.found(again)["volume_left"] == 0  # its number is free again

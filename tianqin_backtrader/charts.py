@@ -7,8 +7,9 @@ waits: who must, asks `is_ready` after each update.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .stream import TickStream
 
@@ -28,8 +29,17 @@ Node = Callable[..., Any]  # TqSdk's live object at a path of its tree
 class _Chart:
     """A window on one serial of TqSdk's tree."""
 
-    def __init__(self, width: int, chart: Any, serial: Any, tree: Mapping[str, Any]) -> None:
-        self.width, self._chart, self._serial, self._tree = width, chart, serial, tree
+    def __init__(self, pack: Mapping[str, Any], node: Node) -> None:
+        self.pack, self._node = pack, node
+        self.width, self.symbol = int(pack["view_width"]), str(pack["ins_list"])
+        self.bind()
+
+    def bind(self) -> None:
+        """Look at the tree of the TqApi that stands now."""
+        duration_ns = self.pack["duration"]
+        path = ["klines", self.symbol, str(duration_ns)] if duration_ns else ["ticks", self.symbol]
+        self._chart, self._tree = self._node("charts", self.pack["chart_id"]), self._node()
+        self._serial = self._node(*path)
 
     @property
     def is_ready(self) -> bool:
@@ -55,9 +65,14 @@ class TickChart(_Chart):
     every chart has rows (tqsdk.connect, MdReconnectHandler), those of other contracts too.
     """
 
-    def __init__(self, symbol: str, *where: Any) -> None:
-        super().__init__(*where)
-        self.symbol = symbol
+    def __init__(self, pack: Mapping[str, Any], node: Node) -> None:
+        self._streams: weakref.WeakSet[TickStream] = weakref.WeakSet()
+        super().__init__(pack, node)
+
+    def bind(self) -> None:
+        super().bind()
+        for stream in self._streams:
+            stream.follow(self._serial)
 
     @property
     def is_empty(self) -> bool:
@@ -66,14 +81,16 @@ class TickChart(_Chart):
 
     def stream(self) -> TickStream:
         """The window's ticks from its oldest one on. Streams do not disturb each other."""
-        return TickStream(self.symbol, self._serial, max(self.first_id, 0))
+        stream = TickStream(self.symbol, self._serial, max(self.first_id, 0))
+        self._streams.add(stream)
+        return stream
 
 
 class KlineRequest(_Chart):
     """Official klines that were asked for; `release` it when they are read."""
 
-    def __init__(self, release: Callable[[], None], *where: Any) -> None:
-        super().__init__(*where)
+    def __init__(self, release: Callable[[], None], pack: Mapping[str, Any], node: Node) -> None:
+        super().__init__(pack, node)
         self._release = release
 
     def rows(self) -> list[Kline]:
@@ -95,62 +112,90 @@ class KlineRequest(_Chart):
                 del data[row_id]
 
 
+C = TypeVar("C", bound=_Chart)
+
+
 class Charts:
     """Every chart of one session. `send` hands a pack to TqSdk, `node` reads its tree."""
 
     def __init__(self, send: Send, node: Node) -> None:
         self._send_pack, self._node = send, node
         self._count = 0
+        self._open: dict[str, _Chart] = {}  # by id, those that the server shows
         self._ticks: dict[str, TickChart] = {}
         self._newest = ""  # contract that was asked for last
-        self._probe_width = 1
+
+    # ---- another TqApi takes the place of the one that they were asked of
+
+    @property
+    def symbols(self) -> list[str]:
+        """The contracts whose ticks are shown."""
+        return list(self._ticks)
+
+    def bind(self) -> None:
+        """Look at the tree of the TqApi that stands now."""
+        for chart in self._open.values():
+            chart.bind()
+
+    def renew(self) -> None:
+        """Ask for everything once more, of the TqApi that stands now."""
+        self.bind()
+        for chart in self._open.values():
+            self._send_pack(dict(chart.pack))
+
+    @property
+    def are_ready(self) -> bool:
+        """Whether the server has answered all that was asked."""
+        return all(chart.is_ready for chart in self._open.values())
+
+    # ---- what can be asked for
 
     def ticks(self, symbol: str, width: int) -> TickChart:
         """The chart of the newest `width` ticks; those who ask for one contract share it."""
         chart = self._ticks.get(symbol)
         if chart is None or chart.width < width:
-            where = self._open(TICKS_OF + symbol, symbol, 0, width)
-            chart = self._ticks[symbol] = TickChart(symbol, *where)
+            chart = TickChart(self._pack(TICKS_OF + symbol, symbol, 0, width), self._node)
+            self._ticks[symbol] = self._ask(chart)
         return chart
 
     def drop_ticks(self, symbol: str) -> None:
         """Give a chart of ticks back."""
         self._ticks.pop(symbol, None)
-        self._send({"chart_id": TICKS_OF + symbol, "ins_list": "", "duration": 0})
+        self._drop(TICKS_OF + symbol, 0)
 
     def klines(self, symbol: str, duration_s: int, count: int) -> KlineRequest:
         """Ask for the newest `count` klines of `duration_s` seconds."""
         self._count += 1
         chart_id, duration_ns = f"tianqin_klines_{self._count}", duration_s * SECOND_NS
-        where = self._open(chart_id, symbol, duration_ns, count)
-        gone = {"chart_id": chart_id, "ins_list": "", "duration": duration_ns}
-        return KlineRequest(lambda: self._send(gone), *where)
+        pack = self._pack(chart_id, symbol, duration_ns, count)
+        return self._ask(KlineRequest(lambda: self._drop(chart_id, duration_ns), pack, self._node))
 
-    def probe(self) -> Callable[[], bool]:
+    def probe(self, who: str = "") -> Callable[[], bool]:
         """Ask the server anything; what is returned tells whether it has answered.
 
-        Its packets come in order, so with the answer all is here that it had sent before.
+        Its packets come in order, so with the answer all is here that it had sent before. who: of
+        several that ask; a question takes the place of the same one's last.
         """
-        self._probe_width = 3 - self._probe_width  # an answer must differ from the last one
-        probe = _Chart(*self._open(PROBE, self._busiest(), 0, self._probe_width))
+        last = self._open.get(PROBE + who)
+        width = 1 if last is not None and last.width == 2 else 2  # unlike the last one's answer
+        probe = self._ask(_Chart(self._pack(PROBE + who, self._busiest(), 0, width), self._node))
         return lambda: probe.is_ready
 
     def _busiest(self) -> str:
         """A contract that has ticks, if any has: its chart is never empty."""
         return next(iter(self._ticks), self._newest)
 
-    def _open(self, chart_id: str, symbol: str, duration_ns: int, width: int) -> tuple[Any, ...]:
-        self._send(
-            {
-                "chart_id": chart_id,
-                "ins_list": symbol,
-                "duration": duration_ns,
-                "view_width": width,
-            }
-        )
+    def _pack(self, chart_id: str, symbol: str, duration_ns: int, width: int) -> dict[str, Any]:
         self._newest = symbol
-        path = ["klines", symbol, str(duration_ns)] if duration_ns else ["ticks", symbol]
-        return width, self._node("charts", chart_id), self._node(*path), self._node()
+        pack = {"chart_id": chart_id, "ins_list": symbol, "duration": duration_ns}
+        return {"aid": "set_chart", "view_width": width} | pack
 
-    def _send(self, chart: dict[str, Any]) -> None:
-        self._send_pack({"aid": "set_chart", "view_width": 1} | chart)
+    def _ask(self, chart: C) -> C:
+        self._open[chart.pack["chart_id"]] = chart
+        self._send_pack(dict(chart.pack))
+        return chart
+
+    def _drop(self, chart_id: str, duration_ns: int) -> None:
+        self._open.pop(chart_id, None)
+        gone = {"chart_id": chart_id, "ins_list": "", "duration": duration_ns}
+        self._send_pack({"aid": "set_chart", "view_width": 1} | gone)

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     `journal`: the SQLite file of orders, one per account; see `journal_path`. `live_enabled`: one
     of the gates of mode live, open by the word true in the environment or `.env` alone.
     `alerts`: URLs of apprise, apart by spaces or commas, or a list of them; see `alarms`.
+    `rebuild_after_s`: real seconds that a lost or silent connection is left to TqSdk's own
+    reconnect in trading hours.
     """
 
     model_config = SettingsConfigDict(
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
     holidays: Path | None = None
     journal: Path | None = None
     alerts: SecretStr | None = None
+    rebuild_after_s: float = Field(30.0, gt=0, allow_inf_nan=False)
 
     @field_validator("alerts", mode="before")
     @classmethod

@@ -1,12 +1,13 @@
 """The sole owner of the TqApi: opens it, reads it, sends through it. The only importer of tqsdk.
 
-All calls come from the thread that opened it. TqSdk reconnects and resubscribes by itself.
+All calls come from the thread that opened it. TqSdk reconnects and resubscribes by itself; where
+that takes too long, `rebuild` puts another TqApi in its place.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import requests
@@ -16,16 +17,16 @@ from tqsdk.calendar import _init_chinese_rest_days
 from tqsdk.diff import _get_obj
 from tqsdk.exceptions import TqTimeoutError
 
-from .charts import Charts, Kline, KlineRequest, TickChart
 from .clock import now_s
-from .config import Settings, bypass_proxy, environment
+from .config import Settings, environment
+from .discarding import discard
 from .errors import GatewayTimeout, LoginRefused, NotStarted
 from .gates import require
 from .guard import OrderGuard
 from .hiding import Hider, secrets_of
 from .listing import Listing
-from .model import Instrument
-from .news import MarketNews
+from .logins import account_refusal, is_cut, is_refusal
+from .market_data import ANSWER_S, MarketData
 from .paper import PaperChannel
 from .trading import TradingChannel
 
@@ -33,17 +34,17 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
+OPENING_S, REBUILDING_S = 60.0, 15.0  # how long a session may take to stand: TqSdk's own, a rebuild
 
 
-class Connection:
+class Connection(MarketData):
     """One TqApi session for one account."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._settings = settings
         self._api: TqApi | None = None
         self._account: Any = None
-        self._charts = Charts(self._send, self._node)
         self.listing = Listing(self._query, self._subscribe)
         self.paper: PaperChannel | None = None
         if settings.mode == "paper":
@@ -53,8 +54,9 @@ class Connection:
             self.trading = TradingChannel(lambda: self.api, self._node, lambda: self._key)
         self.hider = Hider(secrets_of(settings))
         self.guard = OrderGuard(settings.mode)
-        self._market_news = MarketNews()
         self._before_close: list[Callable[[], None]] = []
+        self._when_rebuilt: list[Callable[[], None]] = []
+        self._is_renewing = self._is_renewed = False
 
     # ---- life
 
@@ -67,40 +69,65 @@ class Connection:
         require(self._settings)
         self.hider.watch()
         try:
-            self._log_in(self._settings)
+            opened = _log_in(self._settings, OPENING_S, self.hider.hide)
         except BaseException:
             self.hider.leave()
             raise
+        self._api, self._account = opened
         self.guard.stand_before(self._api)
         self._market_news.note([{"notify": self._node("notify")}])
-        self._read_packets()
+        self.trading.look_at_packets()
 
-    def _log_in(self, settings: Settings) -> None:
-        bypass_proxy(settings.auth_url, settings.md_url, settings.td_url)
-        self._account = _account(settings)
+    @property
+    def can_rebuild(self) -> bool:
+        """TqSdk's local TqSim keeps account and orders in the TqApi: they would end with it."""
+        return self._settings.mode != "sim"
+
+    def rebuild(self) -> None:
+        """Open another TqApi and ask it for all that this one was asked for; end this one.
+
+        Whoever holds charts, quotes or orders goes on with them; the next `wait` brings the whole
+        account and all ticks. This one stays if the other cannot be had in time. Raises
+        `GatewayTimeout`, or `LoginRefused` when the credentials are not taken any more.
+        """
+        before = self.api, self._account
+        self._api, self._account = _log_in(self._settings, REBUILDING_S, self.hider.hide)
+        self._is_renewing = True
         try:
-            self._api = TqApi(
-                self._account,
-                auth=_auth(settings),
-                debug=False,  # TqSdk's log holds every packet: gigabytes a day
-                disable_print=True,
-                _md_url=settings.md_url,
-            )
-        except (requests.ConnectionError, requests.Timeout, TqTimeoutError, OSError) as error:
-            raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
-        except Exception as error:  # noqa: BLE001  TqSdk's own for a refused login; may hold secrets
-            said = self.hider.hide(str(error))
-            raise LoginRefused(f"TqSdk refused the session: {said}") from None
+            self._ask_again()
+        except BaseException:
+            failed, (self._api, self._account) = self._api, before
+            self._charts.bind()
+            discard(failed)
+            raise
+        finally:
+            self._is_renewing = False
+        self.guard.stand_before(self._api)
+        self.trading.look_at_packets()
+        self._market_news.renew(self._charts.symbols, dict(self._node("notify")))
+        self.trading.renew()
+        for act in self._when_rebuilt:
+            act()
+        discard(before[0])
+        self._is_renewed = True
+
+    def when_rebuilt(self, act: Callable[[], None]) -> None:
+        """Let `act`, which must not raise, know that another TqApi stands, before the old ends."""
+        self._when_rebuilt.append(act)
 
     def close(self) -> None:
-        """Close the TqApi; what was not sent yet is sent before."""
+        """Close the TqApi; what was not sent yet is sent before, unless the line is dead."""
         if self._api is None:
             return
-        for last_act in self._before_close:
+        is_dead = self.trading.is_doubtful
+        for last_act in () if is_dead else self._before_close:
             last_act()
         api, self._api = self._api, None
         try:
-            api.close()
+            if is_dead:
+                discard(api)
+            else:
+                api.close()
         except Exception:
             logger.warning("TqSdk did not close cleanly", exc_info=True)
         self.hider.leave()
@@ -116,21 +143,13 @@ class Connection:
             raise NotStarted("the TqSdk session")
         return self._api
 
-    def _read_packets(self) -> None:
-        """Let the trading channel see packets whole: TqSdk's diffs leave out what it knows."""
-        api = self.api
-        fetch = api._fetch_msg
-
-        async def fetch_and_look() -> None:
-            await fetch()
-            self.trading.look(api._pending_diffs)
-
-        api._fetch_msg = fetch_and_look
-
     # ---- waiting
 
     def wait(self, deadline_s: float) -> bool:
         """Send what is due and wait for news until `deadline_s` (seconds since 1970)."""
+        if self._is_renewed:
+            self._is_renewed = False
+            return True
         self.trading.has_unsent = False
         arrived = bool(self.api.wait_update(deadline=deadline_s))
         if arrived:
@@ -141,31 +160,16 @@ class Connection:
         self, ready: Callable[[], bool], what: str, patience_s: float = ANSWER_S
     ) -> None:
         """Let news in until `ready`. Raises `GatewayTimeout`, naming `what`, when it takes long."""
+        if self._is_renewing:
+            patience_s = min(patience_s, REBUILDING_S)
         done = self.api._wait_update_until(ready, deadline=now_s() + patience_s)
         self._note_news()
         if not done:
             raise GatewayTimeout(f"no {what} within {patience_s:.0f} s")
 
-    @property
-    def ended(self) -> bool:
-        """Whether the embedded exchange said that its records are over."""
-        return self._market_news.has_ended
-
-    @property
-    def market_is_down(self) -> bool:
-        """Whether the market-data socket is lost: silence says nothing of the market."""
-        return self._market_news.is_lost
-
-    def ticked(self) -> Iterable[str]:
-        """Symbols whose ticks have come since the last call."""
-        return self._market_news.take()
-
-    def has_answers(self) -> bool:
-        """Whether the server has answered some question since the last call."""
-        answered, self._market_news.has_answers = self._market_news.has_answers, False
-        return answered
-
     def _note_news(self) -> None:
+        if self._is_renewing:
+            return  # when it stands, all that it shows is news
         diffs = self.api._sync_diffs
         self._market_news.note(diffs)
         self.trading.note(diffs)
@@ -199,10 +203,6 @@ class Connection:
 
     # ---- market data
 
-    def instrument(self, symbol: str) -> Instrument:
-        """One contract's terms and today's limits, its quote subscribed; see `Listing`."""
-        return self.listing.instruments([symbol])[symbol]
-
     def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
         answer = self.api.query_graphql(text, {"instrument_id": symbols})
         self._note_news()
@@ -226,40 +226,6 @@ class Connection:
         self.wait_until(is_answered, "quotes")
         return [self._node("quotes", symbol) for symbol in symbols]
 
-    def ask(self, name: str, query: str, symbol: str) -> Callable[[], Mapping[str, Any] | None]:
-        """Ask about a contract without waiting; what is returned gives the answer, if any."""
-        variables = {"instrument_id": [symbol]}
-        self._send({"aid": "ins_query", "query_id": name, "query": query, "variables": variables})
-        return lambda: cast("Mapping[str, Any] | None", self._node("symbols").get(name))
-
-    def tick_chart(self, symbol: str, width: int) -> TickChart:
-        """The contract's newest `width` ticks; those who ask for one contract share the chart.
-
-        One that `is_empty` is given back at once: ask again when the contract has a quote.
-        """
-        chart = self._charts.ticks(symbol, width)
-        self.wait_until(lambda: chart.is_ready, f"ticks of {symbol}")
-        if chart.is_empty:
-            self._charts.drop_ticks(symbol)
-        return chart
-
-    def klines(self, symbol: str, duration_s: int, count: int) -> KlineRequest:
-        """Ask for up to `count` official klines; never waits."""
-        return self._charts.klines(symbol, duration_s, count)
-
-    def history(self, symbol: str, duration_s: int, count: int) -> list[Kline]:
-        """Up to `count` official klines, oldest first, the newest still open."""
-        request = self.klines(symbol, duration_s, count)
-        try:
-            self.wait_until(lambda: request.is_ready, f"klines of {symbol}")
-            return request.rows()
-        finally:
-            request.release()
-
-    def probe(self) -> Callable[[], bool]:
-        """Ask the market-data server anything; see `Charts.probe`."""
-        return self._charts.probe()
-
     def holidays(self) -> list[str]:
         """TqSdk's list of weekdays without trading, ISO dates. Raises `GatewayTimeout`."""
         try:
@@ -279,6 +245,62 @@ class Connection:
 
     def _send(self, pack: dict[str, Any]) -> None:
         self.api._send_pack(pack)
+
+
+class _Session(TqApi):
+    """A TqApi that gives up opening in time, and at once when the broker refuses the account."""
+
+    def __init__(self, patience_s: float, account: Any, **options: Any) -> None:
+        self._is_hasty = patience_s < OPENING_S
+        self._opens_until_s: float | None = now_s() + patience_s
+        try:
+            super().__init__(account, **options)
+        except BaseException:
+            discard(self)  # TqSdk leaves a loop behind when the login fails
+            raise
+        self._opens_until_s = None
+
+    def wait_update(self, deadline: float | None = None, _task: Any = None) -> bool:
+        if self._opens_until_s is None:
+            return bool(super().wait_update(deadline, _task))
+        arrived = bool(super().wait_update(self._opens_until_s, _task))
+        notices = self._data.get("notify", {})
+        refusal = account_refusal(notices)
+        if refusal:
+            raise LoginRefused(f"the broker refused the account: {refusal}")
+        if self._is_hasty and is_cut(notices):  # TqSdk would wait for ten seconds and more
+            raise GatewayTimeout("a socket was refused")
+        return arrived
+
+    def close(self) -> None:
+        if self._opens_until_s is None:
+            super().close()
+        else:
+            discard(self)
+
+
+def _log_in(settings: Settings, patience_s: float, hide: Callable[[str], str]) -> tuple[TqApi, Any]:
+    """A TqApi and its account; `hide` takes secrets out of what TqSdk says."""
+    account = _account(settings)
+    try:
+        api = _Session(
+            patience_s,
+            account,
+            auth=_auth(settings),
+            debug=False,  # TqSdk's log holds every packet: gigabytes a day
+            disable_print=True,
+            _md_url=settings.md_url,
+        )
+    except (LoginRefused, GatewayTimeout):
+        raise
+    except (requests.RequestException, TqTimeoutError, OSError) as error:
+        raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
+    except Exception as error:  # noqa: BLE001  TqSdk's own for a refused login; may hold secrets
+        said = hide(str(error))
+        if is_refusal(said):
+            raise LoginRefused(f"TqSdk refused the session: {said}") from None
+        raise GatewayTimeout(f"TqSdk cannot log in for now: {said}") from None
+    return api, account
 
 
 def _account(settings: Settings) -> Any:

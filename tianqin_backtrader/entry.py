@@ -74,7 +74,7 @@ class OrderEntry:
         ticket = self._ticket(direction, data, contract, size, options, offset)
         order = _order(kind, owner, data, ticket, options)
         self._dress(order, contract)
-        refusal = self._refusal(data) or self.busy(data, contract)
+        refusal = self._refusal(data, offset) or self.busy(data, contract)
         refusal = refusal or _beyond_limits(self._store.floor.terms(contract), ticket)
         if refusal:
             return self.reject(order, refusal)
@@ -169,14 +169,17 @@ class OrderEntry:
             self.reject(staged, "cancelled before it was transmitted", "")
         return family is not None
 
-    def _refusal(self, data: TqData) -> str:
-        """Why the moment forbids the order; empty when it does not."""
+    def _refusal(self, data: TqData, offset: Offset | None) -> str:
+        """Why the moment forbids the order; empty when it does not.
+
+        What can only close waits while the line is down: it is sent when the account is whole.
+        """
         if self.ending:
             return self.ending
         if self._store.journal.failure:
             return self._store.journal.failure
-        if self._store.floor.is_down:
-            return "the trading connection is lost: nothing was sent"
+        if self._store.floor.is_down and offset in (None, Offset.OPEN):
+            return "RECONCILING: the trading connection is lost: nothing was sent"
         if data.history_phase:
             return f"{data.symbol} still delivers history: nothing is sent on old prices"
         return ""

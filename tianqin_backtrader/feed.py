@@ -25,6 +25,10 @@ __all__ = ["TqData"]
 
 # What Backtrader's resampler can be told and our bars cannot follow: they end on the clock's edges.
 FIXED = {"bar2edge": True, "rightedge": True, "boundoff": 0}
+# As Backtrader's own live feeds say it: DISCONNECTED is for good.
+LINE_STATES = {
+    "broken": "CONNBROKEN", "stands": "CONNECTED", "silent": "DELAYED", "ended": "DISCONNECTED",
+}  # fmt: skip
 
 
 class TqData(bt.feed.DataBase):
@@ -61,6 +65,7 @@ class TqData(bt.feed.DataBase):
         self._main: MainContract | None = None
         self.instrument: Instrument | None = None
         self.history_phase = True
+        self._stands = True  # the line to the market
         self.audit = BarAudit()
         self._duration_s = duration_of(self.p.timeframe, self.p.compression)
         _check_history(self.p.history)
@@ -202,6 +207,7 @@ class TqData(bt.feed.DataBase):
             writer.write(delivery.bar, delivery.time_ns)
             return True
         if pump.ended and series.queue.ready_ns is None:
+            self.show_line("ended")
             return False
         if not series.queue.has_history:
             self._say(history=False)
@@ -211,9 +217,17 @@ class TqData(bt.feed.DataBase):
 
     def _say(self, *, history: bool) -> None:
         self.history_phase = history
-        self.put_notification(self.DELAYED if history else self.LIVE)
+        if self._stands:
+            self.put_notification(self.DELAYED if history else self.LIVE)
+
+    def show_line(self, state: str) -> None:
+        """Say what became of the line to the market: "broken", "stands", "silent" or "ended"."""
+        self._stands = state in ("stands", "silent")
+        self.put_notification(getattr(self, LINE_STATES[state]))
 
     def _tell(self, notice: Notice, text: str, **about: object) -> None:
+        if notice is Notice.CONTRACT_EXPIRED:
+            self.show_line("ended")
         self._store.tell(notice, text, data=self, **about)
 
     def _on_roll(self, contract: str) -> None:

@@ -44,6 +44,12 @@ class Listing:
             self._quotes.update(zip(new, self._subscribe(new), strict=True))
         return {symbol: self.terms(symbol) for symbol in wanted}
 
+    def renew(self) -> None:
+        """Ask another TqApi for the quotes of all contracts; those of before stay if it fails."""
+        if self._quotes:
+            symbols = list(self._quotes)
+            self._quotes = dict(zip(symbols, self._subscribe(symbols), strict=True))
+
     def has(self, symbol: str) -> bool:
         """Whether the contract was asked for."""
         return symbol in self._quotes

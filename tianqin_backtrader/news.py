@@ -16,17 +16,27 @@ DISCONNECTED, CONNECTED = 2019112911, (2019112901, 2019112902)  # codes of tqsdk
 RECONNECTED = 2019112902
 ENDED = 2026000001  # notice of the embedded exchange
 KINDS = ("orders", "trades")
+MARKET_DATA = ("quotes", "ticks", "klines", "charts", "symbols")
+LINES = {"md": "market", "td": "trading"}  # by what TqSdk's names of sockets begin with
 
 
 class MarketNews:
-    """Whose ticks have come, whether questions were answered, whether the socket stands.
+    """Whose ticks have come, whether questions were answered, whether the sockets stand.
 
-    has_ended: the embedded exchange said that its records are over.
+    has_ended: the embedded exchange said that its records are over. has_heard: something came on
+    the market's socket. changes: ("market" or "trading", whether it is lost) since they were taken.
     """
 
     def __init__(self) -> None:
-        self.is_lost = self.has_answers = self.has_ended = False
+        self.has_answers = self.has_ended = self.has_heard = False
+        self.lost: set[str] = set()  # sockets
+        self.changes: list[tuple[str, bool]] = []
         self._ticked: dict[str, None] = {}  # in the order they came
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the socket of market data is lost."""
+        return any(name.startswith("md") for name in self.lost)
 
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Note what `diffs` say."""
@@ -34,6 +44,7 @@ class MarketNews:
             ticks = diff.get("ticks")
             if ticks:
                 self._ticked.update(dict.fromkeys(ticks))
+            self.has_heard |= any(part in diff for part in MARKET_DATA)
             charts = (diff.get("charts") or {}).values()
             if "symbols" in diff or any(chart and "ready" in chart for chart in charts):
                 self.has_answers = True
@@ -45,10 +56,24 @@ class MarketNews:
         ticked, self._ticked = self._ticked, {}
         return ticked
 
+    def renew(self, symbols: Iterable[str], notices: Mapping[str, Any]) -> None:
+        """Another TqApi stands: `notices` are all of its own, any of `symbols` may have ticks."""
+        for connection in list(self.lost):
+            self._turn(connection, False)
+        self.note([{"notify": notices}])
+        self._ticked.update(dict.fromkeys(symbols))
+        self.has_answers = self.has_heard = True
+
     def _note_socket(self, connection: str, code: Any) -> None:
-        if connection.startswith("md") and code in (DISCONNECTED, *CONNECTED):
-            self.is_lost = code == DISCONNECTED
+        if connection[:2] in LINES and code in (DISCONNECTED, *CONNECTED):
+            self._turn(connection, code == DISCONNECTED)
         self.has_ended |= code == ENDED
+
+    def _turn(self, connection: str, is_lost: bool) -> None:
+        if (connection in self.lost) != is_lost:
+            (self.lost.add if is_lost else self.lost.discard)(connection)
+            self.changes.append((LINES[connection[:2]], is_lost))
+            self.has_answers = True  # whoever looks for answers looks for this, too
 
 
 class TradingNews:
@@ -85,6 +110,17 @@ class TradingNews:
                     found = tree.get(kind, {}).get(key) or seen.get(key)
                     if found is not None:
                         seen[key] = self._news[kind][key] = found
+
+    def renew(self, account: str, tree: Any, notices: Mapping[str, Any]) -> None:
+        """Another TqApi shows the whole account: what a reconnect would bring, without diffs."""
+        whole = {kind: dict(tree.get(kind, {})) for kind in KINDS}
+        again = {"conn_id": "td", "code": RECONNECTED}
+        self._lost.clear()
+        for kind, seen in self._seen.items():
+            living = ((k, dict(each)) for k, each in seen.items() if _lives(kind, each))
+            self._seen[kind] = dict(living)  # TqSdk's own objects hold the old TqApi
+        self.look([{"notify": {"": again}, "trade": {account: whole}}], account)
+        self.note([{"notify": notices, "trade": {account: whole}}], account, tree)
 
     def look(self, diffs: Iterable[Mapping[str, Any]], account: str) -> None:
         """Look at what has come before TqSdk leaves out what it knows already.
@@ -133,6 +169,10 @@ class TradingNews:
             self._lost.add(connection)
         elif code in CONNECTED:
             self._lost.discard(connection)
+
+
+def _lives(kind: str, picture: Mapping[str, Any]) -> bool:
+    return kind == "orders" and picture["status"] == "ALIVE"
 
 
 def _is_reconnect(notice: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ __all__ = ["PaperChannel"]
 class PaperChannel:
     """An account that never trades. `node`: a part of TqApi's tree, `key`: the account there."""
 
-    is_down = False  # nothing can get lost on a line that is not there
+    is_down = is_doubtful = False  # nothing can get lost on a line that is not there
 
     def __init__(self, node: Callable[..., Any], key: Callable[[], str]) -> None:
         self._node, self._key = node, key
@@ -32,8 +32,11 @@ class PaperChannel:
     def note(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Updates change nothing."""
 
-    def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
+    def look_at_packets(self) -> None:
         """Packets change nothing."""
+
+    def renew(self) -> None:
+        """Nor does another TqApi."""
 
     def news(self) -> tuple[list[OrderPicture], list[Trade]]:
         """Answers since the last call."""

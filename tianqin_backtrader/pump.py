@@ -102,6 +102,11 @@ class Pump:
         self._polled.append(series)
         self._look()
 
+    def newest_ticks(self) -> dict[str, int]:
+        """Market time of each contract's newest tick, ns since 1970 UTC; 0 where none came."""
+        ticks = {symbol: flow.last_tick for symbol, flow in self._flows.items()}
+        return {symbol: 0 if tick is None else tick.time_ns for symbol, tick in ticks.items()}
+
     def watch(self, watch: Polled) -> None:
         """Let something else look for answers as well."""
         self._polled.append(watch)
@@ -123,10 +128,11 @@ class Pump:
         if self.ended or (self._waited and not self.has_unsent):
             return
         self._waited = True
-        deadline_s = now_s() + budget_s
+        until_ns = monotonic_ns() + int(budget_s * SECOND_NS)  # the wall clock may be set
         while True:
+            deadline_s = now_s() + (until_ns - monotonic_ns()) / SECOND_NS
             arrived = self._connection.wait(self._closing.deadline_s(deadline_s, self._next_end_ns))
-            if self._take(arrived) or now_s() >= deadline_s:
+            if self._take(arrived) or monotonic_ns() >= until_ns:
                 return
 
     @property

@@ -24,6 +24,7 @@ from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
+from .keeper import keeper_of
 from .live import check_before_login, check_before_orders
 from .market_calendar import MarketCalendar
 from .model import Instrument
@@ -159,6 +160,7 @@ class TqStore:
         if connection.paper is not None:
             paper = connection, connection.paper
             self._floor = PaperFloor(*paper, clock, self.sessions, self._fees)
+        self._pump.watch(keeper_of(self._settings, connection, self._pump, clock, self))
         _open_stores.add(self)
 
     def stop(self) -> None:
@@ -352,6 +354,11 @@ class TqStore:
     def snapshot(self, why: str) -> None:
         """Write the account and its positions into the journal as they are, with the reason."""
         self._chronicle.snapshot(why)
+
+    def show_line(self, state: str) -> None:
+        """Let every feed say what became of the line to the market; see `TqData.show_line`."""
+        for data in self.datas:
+            data.show_line(state)
 
     def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Tell strategies through `notify_store`."""

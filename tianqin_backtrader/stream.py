@@ -17,7 +17,12 @@ class TickStream:
         self.symbol = symbol
         self._serial = serial
         self._next_id = first_id
-        self._keeps = True
+        self._keeps, self._is_new = True, False
+
+    def follow(self, serial: Mapping[str, Any]) -> None:
+        """Go on, by id, with the serial as another session shows it."""
+        self._serial = serial
+        self._is_new = True
 
     def let_go(self) -> None:
         """Take rows out of TqSdk's tree from now on once they are read: each is about 5 kB."""
@@ -38,6 +43,9 @@ class TickStream:
 
     def rows(self) -> Iterator[tuple[int, Mapping[str, Any], bool]]:
         """As `read`, but TqSdk's own rows beside their ids: all five levels of the book."""
+        if self._is_new and not self._keeps:
+            self.let_go()  # rows that were read in the session before
+        self._is_new = False
         first_id, last_id = self._next_id, int(self._serial.get("last_id", -1))
         self._next_id = max(first_id, last_id + 1)
         data = self._serial.get("data", {})

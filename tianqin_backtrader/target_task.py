@@ -75,13 +75,34 @@ class TargetTask:
         self._is_reached = False
         self._orders: list[Any] = []  # TqSdk's live objects
         self._through_ns = 0  # monotonic; when the task was first seen to do no more
+        self._sessions = 0  # TqApis that the task has outlived
+        self._options: TargetOptions | None = None
+        self.begins_again = False  # towards the same target, when its old orders have ended
+
+    def renew(self) -> None:
+        """Another TqApi stands: the task ends with the old one, its orders live on.
+
+        They are withdrawn; when all have ended the target is begun again, or its end is told.
+        """
+        self._sessions += 1
+        self._task = self._done = None
+        self._through_ns = 0
+        self._orders = [self._connection.trading.again(order) for order in self._orders]
+        self.begins_again = not (self.is_withdrawn or self.failure or self._is_reached)
+
+    def begin_again(self, age_s: float) -> None:
+        """Go on towards the target in the session that stands now. Raises what TqSdk raises."""
+        self.begins_again, self._through_ns = False, 0
+        if self._options is not None:
+            self.start(self._options, age_s)
 
     def start(self, options: TargetOptions, age_s: float) -> None:
         """Make the task and give it its target; it runs with the next wait.
 
         age_s: market time since the contract's newest quote. Raises what TqSdk raises.
         """
-        price = options.price
+        price, session = options.price, self._sessions
+        self._options = options
         self._task, self._done = self._connection.target_task(
             self.symbol,
             price=price if isinstance(price, str) else self._guarded(price),
@@ -90,7 +111,7 @@ class TargetTask:
             max_volume=options.max_volume,
         )
         for each in (self._task._task, self._task._time_update_task):
-            contain(self._connection.api, each, self._fail)
+            contain(self._connection.api, each, lambda reason: self._fail_in(session, reason))
         self._task._local_time_record -= age_s  # TqSdk takes any quote of a new task for fresh
         self._task.set_target_volume(self.lots)
 
@@ -111,6 +132,10 @@ class TargetTask:
                 raise
 
         return guarded
+
+    def _fail_in(self, session: int, reason: str) -> None:
+        if session == self._sessions:  # an older task ends by its session's end
+            self._fail(reason)
 
     def _fail(self, reason: str) -> None:
         self.failure = self.failure or reason
@@ -144,14 +169,16 @@ class TargetTask:
         """Cancel the task, once: a second cancel would break off its tidying up."""
         if not self.is_withdrawn:
             self.is_withdrawn = True
-            self._task.cancel()
+            self.begins_again = False
+            if self._task is not None:
+                self._task.cancel()
 
     def is_over(self, now_ns: int) -> bool:
         """Whether the end may be told: no order lives, and the account shows the fills.
 
         now_ns: of the monotonic clock.
         """
-        if self.failure and not self._task.is_finished():
+        if self.failure and self._task is not None and not self._task.is_finished():
             self.withdraw()
         if not self._is_through():
             return False
@@ -168,6 +195,8 @@ class TargetTask:
 
     def _is_through(self) -> bool:
         """Whether the task will do no more."""
+        if self._task is None:
+            return True
         while not self._done.empty():
             self._is_reached |= self._done.recv_nowait() is not None
         if not self._task.is_finished():
@@ -188,7 +217,8 @@ class TargetTask:
     def abandon(self) -> None:
         """Wait no longer for answers that will not come."""
         self._fail(NO_ANSWER)
-        self._task.cancel()  # the second cancel ends the wait of the first
+        if self._task is not None:
+            self._task.cancel()  # the second cancel ends the wait of the first
 
 
 def is_whole(lots: Any) -> bool:

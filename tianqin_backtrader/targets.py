@@ -78,6 +78,7 @@ class TargetTasks:
         self._targets: dict[str, TargetTask] = {}
         self._api: Any = None  # the session whose orders are named here
         connection.before_close(self.close)
+        connection.when_rebuilt(self._renew)
 
     def begin(self, symbol: str, lots: int, options: TargetOptions) -> None:
         """Bring the contract's net position to `lots`, negative for short; never waits.
@@ -128,9 +129,27 @@ class TargetTasks:
         for symbol in list(self._targets):
             target = self._targets.get(symbol)
             if target is not None and target.is_over(monotonic_ns()):
-                self._end(target)
-                told = True
+                told |= self._end_or_go_on(target)
         return told
+
+    def _renew(self) -> None:
+        """Another TqApi stands: the tasks of the old one are gone."""
+        for target in self._targets.values():
+            target.renew()
+
+    def _end_or_go_on(self, target: TargetTask) -> bool:
+        """Whether the end was told: a target that a rebuilt session cut off begins once more."""
+        if target.begins_again and not target.failure:
+            try:
+                self._answer_for_orders()
+                target.begin_again(self._age_s(target.symbol))
+                self._connection.trading.has_unsent = True
+                return False
+            except Exception as error:  # TqSdk raises bare Exception
+                logger.warning("the target of %s ends", target.symbol, exc_info=True)
+                target.failure = f"TqSdk does not take the target up again: {error}"
+        self._end(target)
+        return True
 
     def lost(self, order_ids: Iterable[str]) -> None:
         """Orders that never reached the gateway: a task would wait for them for ever.

@@ -78,6 +78,7 @@ class TradingChannel:
         self._held: dict[str, AccountPosition] = {}  # likewise
         self.has_unsent = False  # orders or cancels that leave only with the next wait
         self.gate: Callable[[], None] = lambda: None  # raises an OrderError if no order may leave
+        self.is_doubtful = False  # the session does not answer and is to be replaced
 
     def note(self, diffs: Sequence[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
@@ -86,9 +87,37 @@ class TradingChannel:
             self._held.clear()
         self._news.note(diffs, self._key(), self._node("trade", self._key()))
 
+    def look_at_packets(self) -> None:
+        """From now on see packets of the TqApi whole: its diffs leave out what it knows."""
+        api = self._api()
+        fetch = api._fetch_msg
+
+        async def fetch_and_look() -> None:
+            await fetch()
+            self.look(api._pending_diffs)
+
+        api._fetch_msg = fetch_and_look
+
     def look(self, diffs: Iterable[Mapping[str, Any]]) -> None:
         """Look at a packet as it came, before TqSdk takes it in."""
         self._news.look(diffs, self._key())
+
+    def renew(self) -> None:
+        """Another TqApi stands and shows the whole account: read it as after a reconnect."""
+        self._money = None
+        self._held.clear()
+        tree, notices = self._node("trade", self._key()), self._node("notify")
+        self._news.renew(self._key(), tree, dict(notices))
+
+    def again(self, order: Any) -> Any:
+        """TqSdk's live object of an order in the session that stands now.
+
+        What that one does not show yet, or never will, is taken along as it was.
+        """
+        live = self._api().get_order(order["order_id"])
+        if not live["order_id"]:
+            live.update(dict(order))
+        return live
 
     # ---- news
 
@@ -106,7 +135,7 @@ class TradingChannel:
     @property
     def is_down(self) -> bool:
         """Whether a trading socket is lost: what is sent now could vanish without an answer."""
-        return self._news.connection_is_lost
+        return self._news.connection_is_lost or self.is_doubtful
 
     # ---- sending
 

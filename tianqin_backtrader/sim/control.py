@@ -33,6 +33,8 @@ class Control:
             "drop": self._drop,
             "spoil": self._spoil,
             "refuse_logins": self._refuse_logins,
+            "half_open": self._half_open,
+            "forget": self._forget,
             "kill": self._kill,
             "revive": self._revive,
             "pause": self._pause,
@@ -85,6 +87,12 @@ class Control:
 
     async def _refuse_logins(self, order: dict[str, Any]) -> None:
         self._gateway.logins_refused = bool(order.get("on", True))
+
+    async def _half_open(self, order: dict[str, Any]) -> None:
+        await self._gateway.half_open(_side(order), float(order.get("seconds", 0)))
+
+    async def _forget(self, _: dict[str, Any]) -> None:
+        await self._gateway.forget()
 
     async def _kill(self, _: dict[str, Any]) -> None:
         await self._gateway.kill()

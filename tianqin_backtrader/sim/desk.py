@@ -72,6 +72,11 @@ class Desk:
         self._changed_positions |= self.account.positions.keys()
         self.orders, self._trades = {}, {}
 
+    def forget(self) -> None:
+        """The gateway starts anew: it knows money and positions, and no order of before."""
+        self.orders, self._trades, self._known_ids = {}, {}, set()
+        self._forget_changes()
+
     # ---- what the client hears
 
     def take_notices(self) -> list[str]:

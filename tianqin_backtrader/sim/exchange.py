@@ -23,6 +23,7 @@ __all__ = ["Exchange"]
 
 ACCEPTED, PARTLY_FILLED, FILLED = "报单成功", "部分成交", "全部成交"
 CANCELLED, LEFTOVER_DIES, DAY_ENDS = "已撤单", "已撤单报单已提交", "已撤单:收盘"
+FORGOTTEN = "已撤单:前置重启"
 
 
 class Exchange:
@@ -128,6 +129,13 @@ class Exchange:
             desk.begin_day(next_day)
         for book in self._books.values():
             book.end_day(next_day)
+
+    def forget(self) -> None:
+        """Lose all orders and trades, and which ids were taken; money and positions stay."""
+        for desk in self._desks.values():
+            for order in [order for order in desk.orders.values() if order.is_alive]:
+                self._finish(desk, order, FORGOTTEN)
+            desk.forget()
 
     # ---- inside
 

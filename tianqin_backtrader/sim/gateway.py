@@ -44,6 +44,8 @@ class Gateway:
         self.logins_refused = False
         self.paused = False
         self._away_until: dict[Side, int] = dict.fromkeys(SIDES, 0)
+        self._alone_until = 0  # the market goes on without those whose connections are half-open
+        self._frozen: list[Peer] = []
         self._runner: web.AppRunner | None = None
         self._pace: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -73,6 +75,9 @@ class Gateway:
         """Die as a process does: listening ends, every connection breaks. State stays."""
         for side in SIDES:
             self._cut(side)
+        for peer in self._frozen:
+            peer.cut()
+        self._frozen.clear()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -101,6 +106,22 @@ class Gateway:
         self._cut(side)
         self._moved.set()
 
+    async def half_open(self, side: Side, seconds: float) -> None:
+        """Let the connections of `side` stand with nobody at the other end; new ones work.
+
+        The market goes on without these clients for `seconds` of market time.
+        """
+        self._alone_until = self.venue.tape.now_ns + int(seconds * SECOND_NS)
+        for peer in self._peers(side):
+            self.venue.leave(peer)
+            peer.freeze()
+            self._frozen.append(peer)
+        self._moved.set()
+
+    async def forget(self) -> None:
+        """Lose orders and trades of the day, and their ids; money and positions stay."""
+        self.venue.exchange.forget()
+
     async def spoil(self, side: Side, **how: Any) -> None:
         """Set packet faults by the names of `PacketFaults`."""
         unknown = how.keys() - {field.name for field in fields(PacketFaults) if field.init}
@@ -111,9 +132,12 @@ class Gateway:
         await self._flush()
 
     def _cut(self, side: Side) -> None:
-        for peer in list(self.venue.watchers if side == "md" else self.venue.traders):
+        for peer in self._peers(side):
             self.venue.leave(peer)
             peer.cut()
+
+    def _peers(self, side: Side) -> list[Peer]:
+        return list(self.venue.watchers if side == "md" else self.venue.traders)
 
     # ---- sockets
 
@@ -158,7 +182,7 @@ class Gateway:
         except json.JSONDecodeError:
             logger.warning("a packet is no JSON: %.80r", text)
             return
-        if isinstance(pack, dict):
+        if isinstance(pack, dict) and not peer.is_frozen:
             if pack.get("aid") == "peek_message":
                 peer.peek()
             handle(peer, pack)
@@ -192,7 +216,8 @@ class Gateway:
 
     def _outage(self) -> bool:
         """Whether market data is cut off on demand: the market goes on without its clients."""
-        return self._is_away("md")
+        is_alone = self._alone_until > self.venue.tape.now_ns
+        return self._is_away("md") or is_alone
 
     def _is_away(self, side: Side) -> bool:
         """Whether `side` is cut off; not when the records are over, for no time passes then."""

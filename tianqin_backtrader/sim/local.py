@@ -210,6 +210,21 @@ class LocalExchange:
         """Hold each packet back for `seconds` of wall time; 0 ends it."""
         self._call(self._gateway.spoil(side, delay_s=seconds))
 
+    def half_open(self, side: Side, seconds: float = 0.0) -> None:
+        """Swallow all that the present connections of `side` say, and say nothing to them.
+
+        They stay open; new ones work. In lock-step the market goes on without these clients for
+        `seconds` of market time.
+        """
+        self._call(self._gateway.half_open(side, seconds))
+
+    def forget(self) -> None:
+        """Lose the orders and trades of the day, as a gateway that was restarted without its state.
+
+        Living orders end; money and positions stay. For use between `kill` and `revive`.
+        """
+        self._call(self._gateway.forget())
+
     def kill(self) -> None:
         """Break everything and stop listening, as if the process died; accounts and market stay."""
         self._call(self._gateway.kill())

@@ -37,6 +37,7 @@ class Peer:
         self._repeated: list[Fields] = []
         self._peeked = False
         self._sending: asyncio.Task[None] | None = None
+        self.is_frozen = False
 
     @property
     def hungry(self) -> bool:
@@ -59,6 +60,8 @@ class Peer:
         """Send a packet if the client asked for one and there is something to say."""
         if not self._peeked or not self._pending or self._faults.stall or self._sending:
             return
+        if self.is_frozen:
+            return
         sent, self._pending = self._faults.pack(self._pending)
         self._peeked = False
         packet = self._repeated + sent
@@ -79,6 +82,12 @@ class Peer:
             await self._socket.send_str(text)
         except ConnectionError:
             self._pending.clear()
+
+    def freeze(self) -> None:
+        """Hear nothing and say nothing from now on, pings included; the connection stays open."""
+        self.is_frozen = True
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def cut(self) -> None:
         """End the connection as a broken network does: no closing handshake."""
