@@ -26,6 +26,8 @@ class PaperChannel:
         self._node, self._key = node, key
         self._news: list[OrderPicture] = []
         self.has_unsent = False  # an answer is to be told
+        self.gate: Callable[[], None] = lambda: None  # raises an OrderError if no order may leave
+        self.on_cancel: Callable[[str], None] = lambda order_id: None
 
     # ---- what the session calls
 

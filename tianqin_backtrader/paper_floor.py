@@ -42,6 +42,8 @@ class PaperFloor(Floor):
         advanced: str | None,
     ) -> None:
         """Write down what would have been sent."""
+        self.on_sent(symbol)
+        self._paper.gate()
         kind = price if isinstance(price, str) else "ANY" if price is None else "LIMIT"
         picture = OrderPicture(
             order_id=order_id,
