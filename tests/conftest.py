@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from commands import Here
 
 RECORDS = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -18,3 +19,9 @@ def records() -> Path:
             pytest.fail(f"the real records are missing in CI: expected {RECORDS}")
         pytest.skip(f"the real records are not here: {RECORDS}")
     return RECORDS
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Commands of the command line in this process."""
+    return Here(monkeypatch, capsys)

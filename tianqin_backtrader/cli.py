@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
+from asyncio.log import logger as asyncio_logger
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from .cli_doctor import doctor
+from .cli_export import export
 from .cli_record import record
+from .cli_run import run
+from .cli_status import status
+from .cli_switch import flatten, halt, resume
+from .cli_tail import tail
 from .errors import TianqinError
+from .exits import MEND, code_of
 from .sim import LocalExchange
 
 __all__ = ["main"]
+
+_USAGE: type[Any] = typer.BadParameter.__mro__[2]  # ClickException: typer may bring its own click
 
 app = typer.Typer(
     help="Trade Chinese futures with Backtrader through TqSdk.",
@@ -24,7 +35,8 @@ app = typer.Typer(
 )
 
 
-app.command()(record)
+for command in (doctor, run, status, tail, halt, resume, flatten, export, record):
+    app.command()(command)
 
 
 @app.callback()
@@ -78,10 +90,28 @@ def _moment(text: str | None, option: str) -> date | datetime | None:
         ) from error
 
 
+def _not_of_tasks(record: logging.LogRecord) -> bool:
+    """TqSdk leaves tasks behind when its login fails, which asyncio tells after our one line."""
+    return "Task was destroyed" not in record.getMessage()
+
+
+def _place(error: Any) -> str:
+    """The command that was misused."""
+    return str(error.ctx.command_path if getattr(error, "ctx", None) else "tianqin_backtrader")
+
+
 def main() -> None:
-    """Run a command; an error of ours is one line and exit code 2."""
+    """Run a command; an error of ours is one line, and `exits` has its exit code."""
+    asyncio_logger.addFilter(_not_of_tasks)  # getLogger may give another: a library renews them
     try:
-        app()
+        raise SystemExit(typer.main.get_command(app).main(standalone_mode=False) or 0)
     except TianqinError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise SystemExit(2) from None
+        raise SystemExit(code_of(error)) from None
+    except _USAGE as error:
+        text = " ".join(error.format_message().split()).rstrip(".")
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            typer.echo(f"{_place(error)}: {text}; --help shows what there is", err=True)
+        raise SystemExit(MEND) from None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 from rich.console import Console
@@ -24,7 +24,9 @@ from .recorder import Progress, Recorder
 from .sim import LocalExchange
 from .trading_days import TradingDays
 
-__all__ = ["record"]
+__all__ = ["paced", "record", "signals"]
+
+P = ParamSpec("P")
 
 SECOND_NS = 1_000_000_000
 DEMO_SPEED = 60.0  # of the exchange that mode demo brings along: a minute a second
@@ -54,7 +56,7 @@ def record(
         recorder = stack.enter_context(Recorder(connection, out, days, width, typer.echo))
         recorder.start(symbols)
         typer.echo(f"recording {', '.join(p.symbol for p in recorder.progress)} into {out}")
-        stopped = stack.enter_context(_signals())
+        stopped = stack.enter_context(signals())
         _run(recorder, stopped, seconds)
     _tell(recorder.progress)
 
@@ -83,7 +85,7 @@ def _session(settings: Settings) -> Iterator[Connection]:
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def signals() -> Iterator[threading.Event]:
     """Set by SIGINT and SIGTERM instead of ending the program in the middle of a write."""
     stopped = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -108,22 +110,22 @@ def _display(recorder: Recorder) -> Iterator[Callable[[], None]]:
     """A table that lives on a terminal, elsewhere a few lines a minute."""
     console = Console()
     if not console.is_terminal:
-        yield _paced(TOLD_EVERY_NS, lambda: _tell(recorder.progress))
+        yield paced(TOLD_EVERY_NS, lambda: _tell(recorder.progress))
         return
     with Live(_table(recorder.progress), console=console, auto_refresh=False) as live:
-        yield _paced(SHOWN_EVERY_NS, lambda: live.update(_table(recorder.progress), refresh=True))
+        yield paced(SHOWN_EVERY_NS, lambda: live.update(_table(recorder.progress), refresh=True))
         live.update(_table(recorder.progress), refresh=True)
 
 
-def _paced(every_ns: int, show: Callable[[], object]) -> Callable[[], None]:
+def paced(every_ns: int, show: Callable[P, object]) -> Callable[P, None]:
     """`show`, called no more often than `every_ns` of the clock."""
     due_ns = monotonic_ns() + every_ns
 
-    def maybe() -> None:
+    def maybe(*args: P.args, **kwargs: P.kwargs) -> None:
         nonlocal due_ns
         if monotonic_ns() >= due_ns:
             due_ns = monotonic_ns() + every_ns
-            show()
+            show(*args, **kwargs)
 
     return maybe
 

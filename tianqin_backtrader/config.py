@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     holidays: Path | None = None
     journal: Path | None = None
     alerts: SecretStr | None = None
-    rebuild_after_s: float = Field(30.0, gt=0, allow_inf_nan=False)
+    rebuild_after_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
     @field_validator("alerts", mode="before")
     @classmethod

@@ -16,9 +16,11 @@ from pathlib import Path
 
 __all__ = [
     "BadCalendarFile",
+    "BadConfigFile",
     "BadJournal",
     "BadPrice",
     "BadReplayFile",
+    "BadStrategy",
     "BadTimeframe",
     "BadVolume",
     "ConfigError",
@@ -132,6 +134,22 @@ class BadCalendarFile(ConfigError):
     def __init__(self, source: str | Path, arrived: str, expected: str) -> None:
         self.source = str(source)
         super().__init__(f"{Path(source).name}: {arrived}; expected {expected}")
+
+
+class BadConfigFile(ConfigError):
+    """A file that says what to run cannot be read, or says what cannot work."""
+
+    def __init__(self, path: str | Path, arrived: str, expected: str) -> None:
+        self.path = Path(path)
+        super().__init__(f"{Path(path).name}: {arrived}; expected {expected}")
+
+
+class BadStrategy(ConfigError):
+    """There is no strategy where the configuration says."""
+
+    def __init__(self, where: str, arrived: str, expected: str) -> None:
+        self.where = where
+        super().__init__(f"strategy {where}: {arrived}; expected {expected}")
 
 
 class BadJournal(ConfigError):
