@@ -16,7 +16,6 @@ from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
-from .progress import Progress
 from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
@@ -247,23 +246,10 @@ class TqBroker(ExchangeVerbs, bt.broker.BrokerBase):
         """Take orders again."""
         self.halt("")
 
-    def refuse(self, reason: str) -> None:
-        """Reject every new order with `reason` for the rest of this run; empty: take them again.
-
-        Rolls go on at the next start.
-        """
-        self._entry.ending = reason
-        self._working_desk.after = lambda: None
-
     @property
     def is_open(self) -> bool:
         """Whether it has been started and not stopped."""
         return self._desk is not None
-
-    @property
-    def progress(self) -> Progress:
-        """The orders at work, for what ends a run."""
-        return self._working_desk.blotter.progress
 
     @property
     def _working_desk(self) -> OrderDesk:

@@ -30,7 +30,7 @@ from .offsets import CloseFees
 from .paper_floor import PaperFloor
 from .pump import Pump
 from .rolling import check_roll
-from .running import Run
+from .running import Runs
 from .sessions import Sessions
 from .sim import LocalExchange
 from .trading_days import TradingDays
@@ -44,7 +44,7 @@ T = TypeVar("T")
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore:
+class TqStore(Runs):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -90,7 +90,6 @@ class TqStore:
         self._connection: Connection | None = None
         self._floor: Floor | None = None
         self._books = Books(self._settings)
-        self._run: Run | None = None
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -160,26 +159,6 @@ class TqStore:
             connection.close()  # targets still write their ends down
         self._books.close()
         self._stop_demo()
-
-    def run(self, cerebro: bt.Cerebro, *, flatten: bool = False, deadline_s: float = 20.0) -> Any:
-        """Run Cerebro and end it cleanly whatever ends it; returns its strategies.
-
-        SIGINT, SIGTERM (in the main thread), Ctrl-C in a notebook or an error of a strategy: no new
-        orders, those at the exchange are withdrawn, those held here stay in the journal for the
-        next start; then TqApi is closed, and the error raised again. A second signal ends at once.
-        flatten: also close every position and keep nothing; raises `NotFlat` if lots are left.
-        deadline_s: real seconds for all of it. SIGUSR1 halts the broker.
-        """
-        self._run = Run(self, cerebro, flatten, deadline_s)
-        try:
-            return self._run.go()
-        finally:
-            self._run = None
-
-    def wind_up(self) -> None:
-        """The broker is about to stop: what `run` promised is done before."""
-        if self._run is not None:
-            self._run.wind_up()
 
     @property
     def is_trading(self) -> bool:
