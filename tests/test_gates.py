@@ -268,6 +268,11 @@ def test_the_word_true_opens_the_gate(word: str, monkeypatch: pytest.MonkeyPatch
     TqStore("live", confirm_live=ACCOUNT)
 
 
+def test_dotenv_opens_the_gate_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TIANQIN_LIVE_ENABLED=true\n", encoding="utf-8")
+    TqStore("live", confirm_live=ACCOUNT)
+
+
 def test_a_gate_shut_by_a_wrong_word_shuts_other_modes_too(monkeypatch: Any) -> None:
     """A typing error is told where it is made, not on the day when it matters."""
     monkeypatch.setenv("TIANQIN_LIVE_ENABLED", "ture")

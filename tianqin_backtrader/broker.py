@@ -17,7 +17,6 @@ from .feed import TqData
 from .halting import Halting
 from .model import Account, AccountPosition, Instrument
 from .offsets import policy_of
-from .progress import Progress
 from .restart import Restart
 from .rolling import Rolling, joined
 from .target_desk import TargetRules
@@ -243,23 +242,10 @@ class TqBroker(Halting, bt.broker.BrokerBase):
         self.rolling.settle()
         self._watch()
 
-    def refuse(self, reason: str) -> None:
-        """Reject every new order with `reason` for the rest of this run; empty: take them again.
-
-        Rolls go on at the next start.
-        """
-        self._entry.ending = reason
-        self._working_desk.after = lambda: None
-
     @property
     def is_open(self) -> bool:
         """Whether it has been started and not stopped."""
         return self._desk is not None
-
-    @property
-    def progress(self) -> Progress:
-        """The orders at work, for what ends a run."""
-        return self._working_desk.blotter.progress
 
     @property
     def _working_desk(self) -> OrderDesk:

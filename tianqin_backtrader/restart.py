@@ -25,7 +25,7 @@ from .recovery import catch_up, restore, trade_of
 from .safe_journal import SafeJournal
 from .tickets import Ticket
 from .trading import TradingChannel
-from .values import Direction
+from .values import AccountPosition, Direction
 from .working import Work
 
 __all__ = ["Restart"]
@@ -63,7 +63,8 @@ class Restart:
         with self._desk.quietly(), self._journal.together():  # all of it, or none if it dies here
             orders, trades = self._channel.orders(), self._channel.trades()
             news = catch_up(self._desk.blotter, orders, trades, before, held)
-            for symbol, position in held.items():
+            for symbol in before.keys() | held.keys():
+                position = held.get(symbol, AccountPosition(symbol))
                 self._journal.put_holding(holding_of(symbol, position, self._floor.now_ns))
         self._desk.show_all()
         if before or works:

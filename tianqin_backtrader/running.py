@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .clock import monotonic_ns
 from .errors import NotFlat, TianqinError
@@ -26,7 +26,7 @@ from .working import Work
 if TYPE_CHECKING:
     from .store import TqStore
 
-__all__ = ["Run"]
+__all__ = ["Run", "Runs"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,32 @@ PICTURE_S = 3.0  # how long the account's picture may lag behind the last fill
 TRIES = 3  # lots that were frozen when the positions were closed are closed again
 SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last one on Windows
 HALTS = "SIGUSR1"  # not on Windows
+
+
+class Runs:
+    """What a store can run: Cerebro, one at a time."""
+
+    _run: Run | None = None
+
+    def run(self, cerebro: Any, *, flatten: bool = False, deadline_s: float = 20.0) -> list[Any]:
+        """Run Cerebro and end it cleanly whatever ends it; returns its strategies.
+
+        SIGINT, SIGTERM (in the main thread), Ctrl-C in a notebook or an error of a strategy: no new
+        orders, those at the exchange are withdrawn, those held here stay in the journal for the
+        next start; then TqApi is closed, and the error raised again. A second signal ends at once.
+        flatten: also close every position and keep nothing; raises `NotFlat` if lots are left.
+        deadline_s: real seconds for all of it. SIGUSR1 halts the broker.
+        """
+        self._run = Run(cast("TqStore", self), cerebro, flatten, deadline_s)
+        try:
+            return self._run.go()
+        finally:
+            self._run = None
+
+    def wind_up(self) -> None:
+        """The broker is about to stop: what `run` promised is done before."""
+        if self._run is not None:
+            self._run.wind_up()
 
 
 class Run:

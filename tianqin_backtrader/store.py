@@ -34,7 +34,7 @@ from .paper_floor import PaperFloor
 from .pump import Pump
 from .risk import RiskLimits
 from .rolling import check_roll
-from .running import Run
+from .running import Runs
 from .safe_journal import SafeJournal
 from .session_view import SessionView
 from .sessions import Sessions
@@ -50,7 +50,7 @@ T = TypeVar("T")
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore:
+class TqStore(Runs):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -101,7 +101,6 @@ class TqStore:
         self._books = Books(self._settings, self.tell)
         self._alarms = alarms_of(self._settings)
         self._chronicle = Chronicle(self._books, self._alarms, self.tell)
-        self._run: Run | None = None
         self._begun = False  # all feeds stand, Cerebro's loop has begun
         self._pump: Pump | None = None
         self._days = TradingDays(self._settings.holidays)
@@ -175,26 +174,6 @@ class TqStore:
         self._books.close()
         self._alarms.close()
         self._stop_demo()
-
-    def run(self, cerebro: bt.Cerebro, *, flatten: bool = False, deadline_s: float = 20.0) -> Any:
-        """Run Cerebro and end it cleanly whatever ends it; returns its strategies.
-
-        SIGINT, SIGTERM (in the main thread), Ctrl-C in a notebook or an error of a strategy: no new
-        orders, those at the exchange are withdrawn, those held here stay in the journal for the
-        next start; then TqApi is closed, and the error raised again. A second signal ends at once.
-        flatten: also close every position and keep nothing; raises `NotFlat` if lots are left.
-        deadline_s: real seconds for all of it. SIGUSR1 halts the broker.
-        """
-        self._run = Run(self, cerebro, flatten, deadline_s)
-        try:
-            return self._run.go()
-        finally:
-            self._run = None
-
-    def wind_up(self) -> None:
-        """The broker is about to stop: what `run` promised is done before."""
-        if self._run is not None:
-            self._run.wind_up()
 
     @property
     def is_trading(self) -> bool:

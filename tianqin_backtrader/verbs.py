@@ -13,6 +13,7 @@ from .errors import InvalidOrder
 from .feed import TqData
 from .model import AccountPosition, Offset, OrderPicture
 from .ordering import whole_lots
+from .progress import Progress
 from .working import Work
 
 __all__ = ["ExchangeVerbs", "HeldPositions"]
@@ -125,6 +126,21 @@ class ExchangeVerbs:
             if free.short.closable:
                 orders.append(self.buy_close(symbol, free.short.closable))
         return orders
+
+    # ---- the end of a run
+
+    def refuse(self, reason: str) -> None:
+        """Reject every new order with `reason` for the rest of this run; empty: take them again.
+
+        Rolls go on at the next start.
+        """
+        self._entry.ending = reason
+        self._working_desk.after = lambda: None
+
+    @property
+    def progress(self) -> Progress:
+        """The orders at work, for what ends a run."""
+        return self._working_desk.blotter.progress
 
     # ---- orders of other programs
 
