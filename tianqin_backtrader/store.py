@@ -8,7 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import backtrader as bt
 
@@ -17,20 +17,19 @@ from .books import Books
 from .broker import TqBroker
 from .calendar import TradingCalendar
 from .chronicle import Chronicle
-from .clock import MarketClock, long_past_ns
-from .config import Settings, load_settings
+from .config import load_settings
 from .connection import Connection
 from .demo import DemoMarket
 from .errors import NotStarted, WrongSetting
 from .feed import TqData
 from .floor import Floor
-from .keeper import keeper_of
+from .listed import ListedContracts
 from .live import check_before_login, check_before_orders
 from .market_calendar import MarketCalendar
 from .model import Instrument
 from .notices import Notice
 from .offsets import CloseFees
-from .paper_floor import PaperFloor
+from .opening import OpenSession, open_session
 from .pump import Pump
 from .risk import RiskLimits
 from .rolling import check_roll
@@ -39,18 +38,16 @@ from .safe_journal import SafeJournal
 from .session_view import SessionView
 from .sessions import Sessions
 from .sim import LocalExchange
-from .trading_days import TradingDays
+from .telling import Telling, Told
 
 __all__ = ["TqStore"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore(Runs):
+class TqStore(Runs, Telling):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -96,17 +93,13 @@ class TqStore(Runs):
             raise WrongSetting("exchange", exchange, f"none in mode {self.mode}; only demo has one")
         self._demo = DemoMarket(exchange) if self.mode == "demo" else None
         self._grace_s = grace_s
-        self._connection: Connection | None = None
-        self._floor: Floor | None = None
+        self._session: OpenSession | None = None
         self._books = Books(self._settings, self.tell)
         self._alarms = alarms_of(self._settings)
         self._chronicle = Chronicle(self._books, self._alarms, self.tell)
         self._begun = False  # all feeds stand, Cerebro's loop has begun
-        self._pump: Pump | None = None
-        self._days = TradingDays(self._settings.holidays)
-        self._sessions: dict[str, Sessions] = {}
-        self._wanted: dict[str, None] = {}  # symbols of the feeds, in order
-        self._notifications: deque[tuple[Any, tuple[Any, ...], dict[str, Any]]] = deque()
+        self._listed = ListedContracts(self._settings, lambda: self.connection)
+        self._notifications = deque()
         self.datas: list[TqData] = []
         self.rolls: dict[str, str] = {}  # what `roll` was told, by main contract
         self.broker: TqBroker | None = None
@@ -124,7 +117,7 @@ class TqStore(Runs):
         return self._settings.mode
 
     def __repr__(self) -> str:
-        return f"TqStore(mode={self.mode!r}, {'open' if self._connection else 'closed'})"
+        return f"TqStore(mode={self.mode!r}, {'open' if self._session else 'closed'})"
 
     # ---- life
 
@@ -138,39 +131,29 @@ class TqStore(Runs):
             self.datas.append(data)
         if broker is not None:
             self.broker = broker
-        if self._connection is not None:
+        if self._session is not None:
             return
         check_before_login(self._settings)
         if self.mode == "live":
             self._books.reserve()
-        speed, settings, now_ns = self._prepare()
-        connection = Connection(settings)
         try:
-            connection.open()
+            terms = self._settings, self._demo, self._grace_s
+            self._session = open_session(*terms, self, self._books.check)
         except BaseException:
             self._books.close()
             self._stop_demo()
             raise
-        connection.trading.gate = self._books.check
-        self._connection = connection
-        clock = MarketClock(speed)
-        self._pump = Pump(connection, clock, self._grace_s, now_ns)
-        self._floor = Floor(connection, clock, self.sessions, self._fees)
-        if connection.paper is not None:
-            paper = connection, connection.paper
-            self._floor = PaperFloor(*paper, clock, self.sessions, self._fees)
-        self._pump.watch(keeper_of(self._settings, connection, self._pump, clock, self))
         _open_stores.add(self)
 
     def stop(self) -> None:
         """Close the session; does nothing when it is closed."""
         self._chronicle.end()
-        connection, self._connection = self._connection, None
-        self._pump = self._floor = None
+        session, self._session = self._session, None
         self._begun = False
-        self.datas, self._sessions, self._wanted = [], {}, {}
-        if connection is not None:
-            connection.close()  # targets still write their ends down
+        self.datas = []
+        self._listed.forget()
+        if session is not None:
+            session.connection.close()  # targets still write their ends down
         self._books.close()
         self._alarms.close()
         self._stop_demo()
@@ -178,7 +161,7 @@ class TqStore(Runs):
     @property
     def is_trading(self) -> bool:
         """Whether all feeds stand and orders can be written."""
-        return self._connection is not None and self._begun
+        return self._session is not None and self._begun
 
     @property
     def run_name(self) -> str:
@@ -196,19 +179,9 @@ class TqStore(Runs):
     ) -> None:
         self.stop()
 
-    def _prepare(self) -> tuple[float | None, Settings, int]:
-        """The market's pace, where it is, and a time that it has passed for sure (ns; 0: unknown).
-
-        Starts the embedded exchange.
-        """
-        if self._demo is None:
-            is_real = self._settings.md_url is None
-            return 1.0, self._settings, long_past_ns() if is_real else 0
-        return self._demo.start(self._settings)
-
-    def _warn_of_calendar(self, pump: Pump) -> None:
+    def _warn_of_calendar(self) -> None:
         """Say loudly, once, that holidays are not known from some day on."""
-        text = self._days.warning(pump.market_ns)
+        text = self._listed.warning(self.pump.market_ns)
         if text:
             logger.warning(text)
             self.tell(Notice.CALENDAR_ENDS, text)
@@ -220,17 +193,23 @@ class TqStore(Runs):
     # ---- what feeds and broker use
 
     @property
+    def _open(self) -> OpenSession:
+        if self._session is None:
+            raise NotStarted("the store's session")
+        return self._session
+
+    @property
     def connection(self) -> Connection:
-        return _session(self._connection)
+        return self._open.connection
 
     @property
     def pump(self) -> Pump:
-        return _session(self._pump)
+        return self._open.pump
 
     @property
     def floor(self) -> Floor:
         """The session as orders see it."""
-        return _session(self._floor)
+        return self._open.floor
 
     @property
     def journal(self) -> SafeJournal:
@@ -241,25 +220,22 @@ class TqStore(Runs):
         """The name in the journal of this run's order with Backtrader's reference `ref`."""
         return self._books.key_of(ref)
 
-    def _fees(self, symbol: str) -> CloseFees | None:
+    def fees(self, symbol: str) -> CloseFees | None:
+        """What closing costs by the account's own trades; None: not known."""
         return None if self.broker is None else self.broker.terms.fees(symbol)
 
     @property
     def calendar(self) -> TradingCalendar:
         """Trading days of the Chinese exchanges."""
-        return self._days.calendar
+        return self._listed.calendar
 
     def want(self, symbol: str) -> None:
         """A feed of `symbol` will start: what all need is asked for at once."""
-        self._wanted[symbol] = None
+        self._listed.want(symbol)
 
     def instrument(self, symbol: str) -> Instrument:
         """Contract terms and today's limits; raises `UnknownSymbol`."""
-        listing = self.connection.listing
-        wanted = listing.instruments([*self._wanted, symbol])
-        followed = [each.underlying_symbol for each in wanted.values() if each.is_main]
-        listing.instruments(followed)  # orders go there
-        return wanted[symbol]
+        return self._listed.instrument(symbol)
 
     # ---- what programs and Cerebro call
 
@@ -306,13 +282,7 @@ class TqStore(Runs):
 
     def sessions(self, symbol: str) -> Sessions:
         """The contract's trading hours by trading day, in ns since 1970 UTC; needs the session."""
-        if symbol not in self._sessions:
-            hours = self.instrument(symbol).trading_time
-            day = self.connection.listing.market_day(symbol)
-            if day is not None and self.mode != "demo":
-                self._days.prepare(day, self.connection.holidays)
-            self._sessions[symbol] = Sessions(hours, self.calendar)
-        return self._sessions[symbol]
+        return self._listed.sessions(symbol)
 
     def market_calendar(self, symbol: str) -> MarketCalendar:
         """The contract's hours as a Backtrader calendar, for timers, feeds and people.
@@ -321,51 +291,25 @@ class TqStore(Runs):
         """
         return MarketCalendar(lambda: self.sessions(symbol))
 
-    def tell(self, notice: Notice, text: str, **about: object) -> None:
-        """Tell strategies a notice of ours, write it down, and send it where it is an alarm."""
-        self.put_notification(notice, text, **about)
-        self._chronicle.heard(notice, text, about)
-
-    def note(self, text: str) -> None:
-        """Write a note of the strategy into the journal."""
-        self._chronicle.note(text)
-
-    def snapshot(self, why: str) -> None:
-        """Write the account and its positions into the journal as they are, with the reason."""
-        self._chronicle.snapshot(why)
-
-    def show_line(self, state: str) -> None:
-        """Let every feed say what became of the line to the market; see `TqData.show_line`."""
-        for data in self.datas:
-            data.show_line(state)
-
-    def put_notification(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Tell strategies through `notify_store`."""
-        self._notifications.append((msg, args, kwargs))
-
-    def get_notifications(self) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+    def get_notifications(self) -> list[Told]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""
-        if self._pump is not None and (self._run is None or not self._run.is_over()):
+        if self._session is not None and (self._run is None or not self._run.is_over()):
             if not self._begun:
-                check_before_orders(self, self._settings)
-            if self.broker is not None and not self._begun:
-                self._chronicle.begin(SessionView(self))
-                self.broker.begin()
-            self._begun = True
+                self._begin()
             self._chronicle.poll()
             if self._demo is not None:
                 self._demo.let_go()
-            self._pump.new_cycle()
-            self._warn_of_calendar(self._pump)
-        told = list(self._notifications)
-        self._notifications.clear()
-        return told
+            self._session.pump.new_cycle()
+            self._warn_of_calendar()
+        return self._take_notifications()
 
-
-def _session(part: T | None) -> T:
-    if part is None:
-        raise NotStarted("the store's session")
-    return part
+    def _begin(self) -> None:
+        """All feeds stand, Cerebro's loop has begun."""
+        check_before_orders(self, self._settings)
+        if self.broker is not None:
+            self._chronicle.begin(SessionView(self))
+            self.broker.begin()
+        self._begun = True
 
 
 @atexit.register
