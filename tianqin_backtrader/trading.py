@@ -10,18 +10,13 @@ from asyncio import Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from .account_view import AccountView
 from .errors import OrderError
 from .model import (
-    Account,
-    AccountPosition,
     Direction,
     Offset,
     OrderPicture,
     Trade,
-    account_from,
-    order_from,
-    position_from,
-    trade_from,
 )
 from .news import TradingNews
 
@@ -61,7 +56,7 @@ def contain(api: Any, task: Task[Any], fail: Callable[[str], None]) -> None:
     task.add_done_callback(done)
 
 
-class TradingChannel:
+class TradingChannel(AccountView):
     """One account of one TqApi.
 
     `api` gives the TqApi while it is open; `node` a part of its tree; `key` names the account
@@ -71,11 +66,9 @@ class TradingChannel:
     def __init__(
         self, api: Callable[[], Any], node: Callable[..., Any], key: Callable[[], str]
     ) -> None:
-        self._api, self._node, self._key = api, node, key
+        super().__init__(api, node, key)
         self.on_cancel: Callable[[str], None] = lambda order_id: None  # a cancel is about to leave
         self._news = TradingNews()
-        self._money: Account | None = None  # until something of the account is told
-        self._held: dict[str, AccountPosition] = {}  # likewise
         self.has_unsent = False  # orders or cancels that leave only with the next wait
         self.gate: Callable[[], None] = lambda: None  # raises an OrderError if no order may leave
         self.is_doubtful = False  # the session does not answer and is to be replaced
@@ -83,8 +76,7 @@ class TradingChannel:
     def note(self, diffs: Sequence[Mapping[str, Any]]) -> None:
         """Take what an update changed."""
         if any("trade" in diff for diff in diffs):
-            self._money = None
-            self._held.clear()
+            self._forget()
         self._news.note(diffs, self._key(), self._node("trade", self._key()))
 
     def look_at_packets(self) -> None:
@@ -104,8 +96,7 @@ class TradingChannel:
 
     def renew(self) -> None:
         """Another TqApi stands and shows the whole account: read it as after a reconnect."""
-        self._money = None
-        self._held.clear()
+        self._forget()
         tree, notices = self._node("trade", self._key()), self._node("notify")
         self._news.renew(self._key(), tree, dict(notices))
 
@@ -243,76 +234,6 @@ class TradingChannel:
         """Say something of an order as if the gateway had: it comes with the next wait."""
         diff = {"trade": {self._key(): {"orders": {order_id: fields}}}}
         self._api()._recv_chan.send_nowait({"aid": "rtn_data", "data": [diff]})
-
-    def risk_rules(self) -> Mapping[str, Any] | None:
-        """What TqSdk's servers watch of the account: "rule" by exchange, "data" by contract.
-
-        None where they watch nothing: only accounts of real brokers have it, and of exchanges SSE
-        and SZSE (TqApi.get_risk_management_rule).
-        """
-        api = self._api()
-        try:
-            rule, data = api.get_risk_management_rule(), api.get_risk_management_data()
-        except Exception:  # TqSdk raises bare Exception
-            logger.info("the account has no risk rules of its own", exc_info=True)
-            return None
-        found = {"rule": _plain(rule), "data": _plain(data)}
-        return found if any(found.values()) else None
-
-    # ---- the account as last told
-
-    @property
-    def trading_day(self) -> str:
-        """The account's trading day in the gateway's words, "20250916"; empty without them."""
-        return str(self._tree("session").get("trading_day") or "")
-
-    def login(self) -> tuple[str, str, bool]:
-        """Account and trading day (yyyymmdd) as the gateway says them, and whether all has come."""
-        tree = self._node("trade", self._key())
-        session = tree.get("session") or {}
-        account = session.get("user_id") or tree.get("user_id") or ""
-        is_whole = not tree.get("trade_more_data", True)
-        return str(account), str(session.get("trading_day") or ""), is_whole
-
-    def account(self) -> Account:
-        """The account's money; read once between two news, for Cerebro asks on every bar."""
-        if self._money is None:
-            self._money = account_from(self._api().get_account())
-        return self._money
-
-    def position(self, symbol: str) -> AccountPosition:
-        """What the account holds in one contract; no lots where it never held any."""
-        held = self._held.get(symbol)
-        if held is None:
-            picture = self._tree("positions").get(symbol)
-            held = AccountPosition(symbol) if picture is None else position_from(picture)
-            self._held[symbol] = held
-        return held
-
-    def positions(self) -> dict[str, AccountPosition]:
-        """All positions of the account by symbol, those closed today included."""
-        tree = self._tree("positions")
-        return {symbol: position_from(tree[symbol]) for symbol in tree}
-
-    def orders(self) -> dict[str, OrderPicture]:
-        """The account's orders of this trading day by id, those of other programs included."""
-        tree = self._tree("orders")
-        return {order_id: order_from(tree[order_id]) for order_id in tree}
-
-    def trades(self) -> list[Trade]:
-        """The account's trades of this trading day."""
-        tree = self._tree("trades")
-        return [trade_from(tree[trade_id]) for trade_id in tree]
-
-    def _tree(self, kind: str) -> Any:
-        return self._node("trade", self._key(), kind)
-
-
-def _plain(node: Any) -> Any:
-    """A part of TqSdk's tree as dicts of its values."""
-    if not isinstance(node, Mapping):
-        return node
-    return {str(k): _plain(v) for k, v in node.items() if not str(k).startswith("_")}
 
 
 def _refused(
