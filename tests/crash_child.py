@@ -35,8 +35,9 @@ from tianqin_backtrader.legs import LegFollower
 from tianqin_backtrader.orders import Done, Filled
 from tianqin_backtrader.progress import Progress
 from tianqin_backtrader.sending import Sender
+from tianqin_backtrader.tidings import Modified, Moved
 from tianqin_backtrader.trading import TradingChannel
-from tianqin_backtrader.working import Modified, Moved, Phase
+from tianqin_backtrader.working import Phase
 
 CU, M = "SHFE.cu2511", "DCE.m2601"
 TICK = {CU: 10, M: 1}  # CNY

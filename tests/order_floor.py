@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from tianqin_backtrader.blotter import Blotter, Told
+from tianqin_backtrader.blotter import Blotter
 from tianqin_backtrader.calendar import KnownDays
 from tianqin_backtrader.errors import InvalidOrder
 from tianqin_backtrader.journal import JournalWriter
@@ -22,6 +22,7 @@ from tianqin_backtrader.offsets import CloseFees
 from tianqin_backtrader.orders import Accepted, Done, Filled, OrderState
 from tianqin_backtrader.sessions import Sessions
 from tianqin_backtrader.tickets import Kind, Ticket
+from tianqin_backtrader.tidings import Held, Modified, Moved, Told, Triggered, Unanswered
 from tianqin_backtrader.values import (
     AccountPosition,
     Direction,
@@ -32,7 +33,7 @@ from tianqin_backtrader.values import (
     Trade,
     TradingTime,
 )
-from tianqin_backtrader.working import Held, Modified, Moved, Rules, Triggered, Unanswered, Work
+from tianqin_backtrader.working import Rules, Work
 
 BUY, SELL = Direction.BUY, Direction.SELL
 OPEN, CLOSE, CLOSETODAY = Offset.OPEN, Offset.CLOSE, Offset.CLOSETODAY

@@ -40,8 +40,9 @@ from order_floor import (
 from tianqin_backtrader.errors import OrderError
 from tianqin_backtrader.orders import Accepted, Done, Filled, OrderState
 from tianqin_backtrader.tickets import Kind, Ticket
+from tianqin_backtrader.tidings import Triggered
 from tianqin_backtrader.values import AccountPosition, Direction, Offset, OrderPicture, Trade
-from tianqin_backtrader.working import Phase, Triggered, Work
+from tianqin_backtrader.working import Phase, Work
 
 NIGHTLY = bool(os.environ.get("TIANQIN_NIGHTLY"))
 SYMBOLS = (CU, M, IF)

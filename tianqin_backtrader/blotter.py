@@ -15,25 +15,17 @@ from .errors import InvalidOrder
 from .journal_entries import trade_record
 from .journal_records import HoldingRecord
 from .orders import OrderLedger
-from .progress import Progress, Told
+from .progress import Progress
 from .states import OrderState
 from .stops import changed_trigger, trigger_of
+from .surroundings import Diary, Exchange
 from .tickets import Kind, Ticket, amended
+from .tidings import Modified, Moved, Told, Triggered
 from .triggers import Effect
 from .values import AccountPosition, OrderPicture, Trade
-from .working import (
-    Diary,
-    Exchange,
-    Modified,
-    Moved,
-    Phase,
-    Rules,
-    Then,
-    Triggered,
-    Work,
-)
+from .working import Phase, Rules, Then, Work
 
-__all__ = ["Blotter", "Told"]
+__all__ = ["Blotter"]
 
 QUEUED = (Phase.DUE, Phase.PARKED)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import backtrader as bt
 
-from .blotter import Blotter, Told
+from .blotter import Blotter
 from .connection import Connection
 from .errors import InvalidOrder, NotWrittenDown
 from .execution import execute, finish, net_position
@@ -23,9 +23,11 @@ from .model import AccountPosition, OrderPicture, Tick, Trade
 from .notices import Notice, Tell
 from .orders import Accepted, Done, Filled, OrderState
 from .pump import Pump
+from .surroundings import Diary
 from .target_desk import TargetDesk, TargetRules
 from .tickets import Ticket
-from .working import Diary, Held, Modified, Moved, Rules, Triggered, Unanswered, Work
+from .tidings import Held, Modified, Moved, Told, Triggered, Unanswered
+from .working import Rules, Work
 
 __all__ = ["OrderDesk", "holding_of"]
 

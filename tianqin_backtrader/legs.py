@@ -7,9 +7,11 @@ from collections.abc import Callable
 from .journal_entries import leg_record
 from .orders import Event, OrderLedger
 from .sending import Sender
+from .surroundings import Diary, Exchange
 from .tickets import Ticket
+from .tidings import Unanswered
 from .values import OrderPicture
-from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Then, Unanswered, Work
+from .working import SECOND_NS, LegWork, Phase, Rules, Then, Work
 
 __all__ = ["LOST", "LegFollower"]
 

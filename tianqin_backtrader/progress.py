@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Protocol
 
 from .errors import OrderError
 from .orders import Done, Event, Filled
@@ -12,40 +11,14 @@ from .register import Register
 from .sending import CLOSED, MOST
 from .states import Signal
 from .stops import changed_trigger, released_trigger, trigger_of, waits_for
+from .surroundings import Diary, Exchange, Targets
 from .tickets import Kind, Ticket
-from .working import (
-    REPLACED,
-    SECOND_NS,
-    Diary,
-    Exchange,
-    Held,
-    Modified,
-    Moved,
-    Phase,
-    Rules,
-    Then,
-    Triggered,
-    Unanswered,
-    Work,
-)
+from .tidings import Held, Modified, Moved, Told
+from .working import REPLACED, SECOND_NS, Phase, Rules, Then, Work
 
-__all__ = ["Progress", "Targets", "Told", "trigger_of"]
+__all__ = ["Progress", "trigger_of"]
 
-Told = Event | Held | Moved | Triggered | Modified | Unanswered
 ENDS = {Then.CANCEL: Signal.CANCEL, Then.EXPIRE: Signal.EXPIRE}
-
-
-class Targets(Protocol):
-    """Whoever executes orders as net targets, with exchange orders of its own making."""
-
-    def works_on(self, work: Work) -> bool:
-        """Whether the order is being executed so now."""
-
-    def begin(self, work: Work, volume: int) -> None:
-        """Trade `volume` lots; legs appear, and the end is said, in due course."""
-
-    def cancel(self, work: Work) -> None:
-        """Withdraw; the end is said when no exchange order lives."""
 
 
 class Progress(Register):

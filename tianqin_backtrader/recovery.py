@@ -24,9 +24,10 @@ from .comparing import ambiguous, odd_lots
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .progress import Progress, trigger_of
 from .states import OrderState
+from .surroundings import Exchange
 from .tickets import Ticket
 from .values import AccountPosition, Direction, Offset, OrderPicture, Trade
-from .working import REPLACED, Exchange, LegWork, Phase, Then, Work
+from .working import REPLACED, LegWork, Phase, Then, Work
 
 __all__ = ["Past", "catch_up", "restore", "trade_of"]
 

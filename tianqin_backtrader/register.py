@@ -8,7 +8,8 @@ from .legs import LegFollower
 from .lots import Lots
 from .orders import OrderLedger
 from .sending import Sender
-from .working import Diary, Exchange, Phase, Rules, Work
+from .surroundings import Diary, Exchange
+from .working import Phase, Rules, Work
 
 __all__ = ["Register"]
 

@@ -22,9 +22,10 @@ from .permits import Planned
 from .risk import Code, Refusal, RiskLimits, TradingState
 from .risk_counts import DayCounts, Traffic
 from .risk_rules import Exposure, Opening, Resting, Sight, refusal
+from .surroundings import Exchange
 from .tickets import Kind, Ticket
 from .values import Account, AccountPosition, Direction, Offset, OrderPicture
-from .working import Exchange, LegWork, Phase, Work
+from .working import LegWork, Phase, Work
 
 __all__ = ["FREE", "Halt", "RiskGate"]
 

@@ -20,9 +20,10 @@ from .journal_records import RollRecord, TradeRecord
 from .progress import Progress
 from .stops import waits_for
 from .tickets import Ticket
+from .tidings import Held, Modified, Moved
 from .triggers import Trigger
 from .values import Direction, Offset
-from .working import Held, Modified, Moved, Phase, Then, Work
+from .working import Phase, Then, Work
 
 __all__ = ["Fate", "average", "carry", "fate", "hold", "let_go", "shift_of"]
 

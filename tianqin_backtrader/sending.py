@@ -11,8 +11,9 @@ from .offsets import Leg, plan_close, plan_legs, policy_of
 from .orders import OrderLedger
 from .permits import Gate, OpenGate, forbidden, permitted
 from .pricing import crossing_price
+from .surroundings import Diary, Exchange
 from .values import Direction, Offset, OrderPicture
-from .working import SECOND_NS, Diary, Exchange, LegWork, Phase, Rules, Work
+from .working import SECOND_NS, LegWork, Phase, Rules, Work
 
 __all__ = ["CLOSED", "DOWN", "Sender"]
 

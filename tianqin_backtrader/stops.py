@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 
 from .errors import InvalidOrder
+from .surroundings import Exchange
 from .tickets import Kind, Ticket
 from .triggers import Trigger
-from .working import Exchange, Phase, Work
+from .working import Phase, Work
 
 __all__ = ["changed_trigger", "released_trigger", "trigger_of", "waits_for"]
 

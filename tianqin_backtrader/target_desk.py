@@ -18,8 +18,10 @@ from .floor import Floor
 from .journal_entries import leg_record
 from .model import Direction, Offset
 from .offsets import Leg, policy_of
+from .surroundings import Diary
 from .targets import TargetOptions, TargetTasks
-from .working import Diary, LegWork, Modified, Phase, Then, Work
+from .tidings import Modified
+from .working import LegWork, Phase, Then, Work
 
 __all__ = ["TargetDesk", "TargetPrice", "TargetRules"]
 

@@ -11,7 +11,8 @@ Rules:
 from __future__ import annotations
 
 from .progress import Progress
-from .working import Held, Phase, Then, Work
+from .tidings import Held
+from .working import Phase, Then, Work
 
 __all__ = ["ENDS", "KEPT", "at_exchange", "end", "keep", "to_be_kept"]
 

@@ -5,35 +5,24 @@ Pure: the exchange and the journal are protocols here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Protocol
 
 from .errors import WrongSetting
-from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
-from .offsets import CloseFees
+from .journal_records import OrderRecord
 from .orders import LegState, OrderState
-from .sessions import Sessions
 from .tickets import Ticket
 from .triggers import Trigger
-from .values import AccountPosition, Direction, Instrument, Offset
+from .values import Offset
 
 __all__ = [
     "REPLACED",
-    "Diary",
-    "Exchange",
-    "Held",
     "LegWork",
-    "Modified",
-    "Moved",
     "Phase",
     "Rules",
     "Then",
-    "Triggered",
-    "Unanswered",
     "Work",
 ]
 
@@ -87,109 +76,6 @@ class Rules:
             raise WrongSetting("market_ticks", ticks, "a whole number of price ticks, from 0 on")
         if not isinstance(lead_s, (int, float)) or not 0 < lead_s < HALF_DAY_S:
             raise WrongSetting("close_lead_s", lead_s, "seconds before the day's end, above 0")
-
-
-class Exchange(Protocol):
-    """What orders need of the session. Nothing here waits."""
-
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None,
-    ) -> None: ...
-
-    def cancel(self, order_id: str) -> None: ...
-
-    def position(self, symbol: str) -> AccountPosition: ...
-
-    def terms(self, symbol: str) -> Instrument: ...
-
-    def quote(self, symbol: str) -> Mapping[str, Any]: ...
-
-    def fees(self, symbol: str) -> CloseFees | None: ...
-
-    def sessions(self, symbol: str) -> Sessions: ...
-
-    @property
-    def now_ns(self) -> int:
-        """Market time, ns since 1970 UTC."""
-
-    @property
-    def mono_ns(self) -> int:
-        """A clock that never steps back, for patience in real time."""
-
-    @property
-    def is_down(self) -> bool:
-        """Whether what is sent now could vanish without an answer."""
-
-
-class Diary(Protocol):
-    """The journal as orders use it: each call is on disk when it returns.
-
-    `failure` says why that is not so, and is empty otherwise: nothing is sent then.
-    """
-
-    @property
-    def failure(self) -> str: ...
-
-    def together(self) -> AbstractContextManager[Any]: ...
-
-    def put_order(self, record: OrderRecord) -> None: ...
-
-    def put_leg(self, record: LegRecord) -> None: ...
-
-    def add_trade(self, record: TradeRecord) -> bool: ...
-
-    def put_stop(self, record: StopRecord) -> None: ...
-
-    def put_holding(self, record: HoldingRecord) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Order `ref` stands here and not at the exchange, for the reason `text`."""
-
-    ref: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Trailing stop `ref` stands at `price` now, its limit at `limit`; CNY."""
-
-    ref: str
-    price: float
-    limit: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Triggered:
-    """The market reached the price of stop order `ref`: it goes to the exchange."""
-
-    ref: str
-    price: float
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """The exchange says nothing of exchange order `order_id` of order `ref`."""
-
-    ref: str
-    order_id: str
-    for_s: float  # real time since it was sent
-
-
-@dataclass(frozen=True, slots=True)
-class Modified:
-    """Order `ref` stands as changed."""
-
-    ref: str
-    ticket: Ticket
 
 
 @dataclass(slots=True)
