@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from test_health import SECOND, SESSIONS, ns
 
-from tianqin_backtrader import keeper
-from tianqin_backtrader.errors import GatewayTimeout, LoginRefused
+from tianqin_backtrader import TqStore, keeper
+from tianqin_backtrader.errors import GatewayTimeout, LoginRefused, WrongSetting
 from tianqin_backtrader.health import Health
 from tianqin_backtrader.keeper import SessionKeeper
 
@@ -144,6 +144,11 @@ def test_a_refused_login_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(desk.rebuilds) == 1
     assert desk.shown == ["broken", "ended"]
     assert desk.trading.is_doubtful
+
+
+def test_a_loss_must_be_allowed_some_time() -> None:
+    with pytest.raises(WrongSetting, match="rebuild_after_s is 0"):
+        TqStore(rebuild_after_s=0)
 
 
 def test_a_server_that_answers_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

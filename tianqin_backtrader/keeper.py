@@ -15,7 +15,7 @@ from .clock import MarketClock, monotonic_ns, now_s
 from .config import Settings
 from .connection import Connection
 from .errors import GatewayTimeout, LoginRefused
-from .health import MARKET, Act, Contract, Facts, Health, Verdict
+from .health import MARKET, MUTE, Act, Contract, Facts, Health, Verdict
 from .notices import Notice
 from .pump import Pump
 from .sessions import Sessions
@@ -122,7 +122,8 @@ class SessionKeeper:
     def _tell(self, verdict: Verdict) -> None:
         """What was lost off duty is told when the duty begins."""
         for what in sorted(verdict.broken):
-            self._break(what, verdict.reason or f"the {what} connection is lost")
+            is_mute = verdict.is_wedged and what == MARKET
+            self._break(what, MUTE if is_mute else f"the {what} connection is lost")
         for what in sorted(self._told - verdict.broken):
             self._restore(what)
         if MARKET not in verdict.broken and not self._shown:
