@@ -110,6 +110,18 @@ def test_nothing_is_said_of_the_maintenance(monkeypatch: pytest.MonkeyPatch) -> 
     assert desk.shown == ["broken", "stands"]
 
 
+def test_a_line_that_is_lost_just_after_the_close_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last look was before the close: what was true then is not any more."""
+    desk = Desk(monkeypatch, "14:59:00")
+    desk.run(59)
+    desk.market_ns = ns("15:00:00")
+    desk.changes = [("trading", True)]
+    desk.keeper.poll()
+    assert desk.told == []
+
+
 def test_what_is_still_lost_when_the_duty_begins_is_told_and_rebuilt_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

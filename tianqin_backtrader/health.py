@@ -36,6 +36,7 @@ __all__ = [
     "Rhythm",
     "Verdict",
     "in_maintenance",
+    "is_on_duty",
 ]
 
 LEAD_NS = 300 * SECOND_NS
