@@ -151,7 +151,7 @@ def play(
     symbol: str = M,
     window: tuple[str, str] = MORNING,
     *,
-    watch: Callable[[LocalExchange], None] = lambda _: None,
+    watch: Callable[[LocalExchange, TqStore], None] = lambda *_: None,
     rebuild_after_s: float = 0.5,
     strategy: type[bt.Strategy] = Planner,
     **options: Any,
@@ -160,8 +160,8 @@ def play(
     start, end = map(datetime.fromisoformat, window)
     exchange, run = LocalExchange(start=start, end=end), Run()
     run.books.of(exchange)
-    watch(exchange)
     with TqStore(exchange=exchange, rebuild_after_s=rebuild_after_s) as store:
+        watch(exchange, store)
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         broker = store.getbroker()
         cerebro.setbroker(broker)
@@ -201,10 +201,10 @@ def check_alike(run: Run, calm: Run) -> None:
     assert run.net == run.exchange_net == calm.net
 
 
-def lost_at_night(exchange: LocalExchange) -> None:
+def lost_at_night(exchange: LocalExchange, store: TqStore) -> None:
     """Break all connections in the market's first pause of three hours; they stand again later.
 
-    The market stands still meanwhile, for a second and until its clients are back.
+    The market stands still meanwhile, for a second and until its client knows that it is back.
     """
     gateway: Any = exchange._gateway
     step, tape, venue = gateway._step, gateway.venue.tape, gateway.venue
@@ -214,7 +214,8 @@ def lost_at_night(exchange: LocalExchange) -> None:
             exchange.drop("td", seconds)
             exchange.drop("md", seconds)
             sleep(1.0)
-        while not (venue.traders and venue.watchers):
+        line = store.connection
+        while not venue.traders or line.trading.is_down or line.market_is_down:
             sleep(0.05)
         exchange.resume()
 

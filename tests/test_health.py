@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tianqin_backtrader.calendar import KnownDays
@@ -147,6 +147,7 @@ def test_the_wall_clock_knows_the_time_after_a_weekend_of_silence() -> None:
     assert health().look(facts(market_ns=late, lost={"trading": 0})).act is Act.REBUILD
 
 
+@settings(deadline=None)
 @given(st.integers(0, 24 * 3_600 - 1))
 def test_maintenance_is_half_an_hour_each_evening(second: int) -> None:
     midnight = ns("00:00:00")
@@ -154,6 +155,7 @@ def test_maintenance_is_half_an_hour_each_evening(second: int) -> None:
     assert in_maintenance(midnight + second * SECOND) == inside
 
 
+@settings(deadline=None)  # the first look lays days out
 @given(st.integers(0, 2**32), st.integers(1, 40))
 def test_rebuilds_back_off_with_jitter(seed: int, tries: int) -> None:
     """5 s, 10, 20 ... up to 300 s, each half to one and a half times as long."""
@@ -183,6 +185,7 @@ moments = st.integers(ns("2025-09-10T00:00:00"), ns("2025-10-12T00:00:00"))
 since = st.integers(0, 2_000 * SECOND)
 
 
+@settings(deadline=None)
 @given(moments, st.dictionaries(st.sampled_from(["market", "trading"]), since), since,
        st.none() | since, st.integers(0, 2_000))  # fmt: skip
 def test_whatever_the_facts(

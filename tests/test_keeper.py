@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from test_health import SECOND, SESSIONS, ns
 
-from tianqin_backtrader import keeper
-from tianqin_backtrader.errors import GatewayTimeout, LoginRefused
+from tianqin_backtrader import TqStore, keeper
+from tianqin_backtrader.errors import GatewayTimeout, LoginRefused, WrongSetting
 from tianqin_backtrader.health import Health
 from tianqin_backtrader.keeper import SessionKeeper
 
@@ -110,6 +110,18 @@ def test_nothing_is_said_of_the_maintenance(monkeypatch: pytest.MonkeyPatch) -> 
     assert desk.shown == ["broken", "stands"]
 
 
+def test_a_line_that_is_lost_just_after_the_close_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last look was before the close: what was true then is not any more."""
+    desk = Desk(monkeypatch, "14:59:00")
+    desk.run(59)
+    desk.market_ns = ns("15:00:00")
+    desk.changes = [("trading", True)]
+    desk.keeper.poll()
+    assert desk.told == []
+
+
 def test_what_is_still_lost_when_the_duty_begins_is_told_and_rebuilt_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,6 +156,11 @@ def test_a_refused_login_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(desk.rebuilds) == 1
     assert desk.shown == ["broken", "ended"]
     assert desk.trading.is_doubtful
+
+
+def test_a_loss_must_be_allowed_some_time() -> None:
+    with pytest.raises(WrongSetting, match="rebuild_after_s is 0"):
+        TqStore(rebuild_after_s=0)
 
 
 def test_a_server_that_answers_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

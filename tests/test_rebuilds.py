@@ -21,7 +21,7 @@ from tianqin_backtrader.discarding import discard
 
 @pytest.fixture(autouse=True)
 def slow_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: 30.0)
+    monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: 9_999.0)
 
 
 def dead(exchange: LocalExchange) -> None:

@@ -11,7 +11,9 @@ from soak import soak
 
 MIB = 2**20
 WARM, END = 5, "2025-10-13T15:10:00"  # days until all windows are full; the twentieth day
-GROWTH = 30 * MIB, 0.1  # of memory, and of the number of objects, from then on
+# Of memory and of the number of objects from then on. A day may end in the midst of a fault, with
+# packets in hand, so the least of the last days counts. Each TqApi that stayed had 110,000 objects.
+GROWTH, LAST = (30 * MIB, 0.05), 4
 NIGHTLY = [(END, seed) for seed in range(2, 8)] + [("2025-12-05T15:10:00", 8)]
 
 
@@ -22,8 +24,8 @@ def check(end: str, seed: int, journal: Path) -> int:
     assert soaked.notices["SESSION_REBUILT"] >= 5
     assert sum(soaked.executed.values()) >= 2 * soaked.days
     bytes_more, objects_more = GROWTH
-    assert soaked.rss[-1] - soaked.rss[WARM - 1] < bytes_more
-    assert soaked.objects[-1] / soaked.objects[WARM - 1] < 1 + objects_more
+    assert min(soaked.rss[-LAST:]) - soaked.rss[WARM - 1] < bytes_more
+    assert min(soaked.objects[-LAST:]) / soaked.objects[WARM - 1] < 1 + objects_more
     return soaked.days
 
 

@@ -25,7 +25,19 @@ from enum import Enum
 
 from .sessions import DAY_NS, HOUR_NS, SECOND_NS, Sessions, beijing_date, midnight_ns
 
-__all__ = ["LEAD_NS", "Act", "Contract", "Facts", "Health", "Rhythm", "Verdict", "in_maintenance"]
+__all__ = [
+    "LEAD_NS",
+    "MARKET",
+    "MUTE",
+    "Act",
+    "Contract",
+    "Facts",
+    "Health",
+    "Rhythm",
+    "Verdict",
+    "in_maintenance",
+    "is_on_duty",
+]
 
 LEAD_NS = 300 * SECOND_NS
 ASK_NS = 5 * SECOND_NS  # silence after which the server is asked, at most
@@ -34,7 +46,7 @@ PAUSES = 6  # the first pause after a rebuild is this part of what a loss may la
 LONGEST = 10  # times what a loss may last: the longest pause
 USUAL_NS, KNOWN = 10 * SECOND_NS, 20  # gap of a contract that usually ticks; gaps that tell it
 SILENT_NS, SILENT_GAPS = 60 * SECOND_NS, 20  # silence that is unusual, at least
-MARKET = "market"
+MARKET, MUTE = "market", "the market-data server does not answer"
 
 
 class Act(str, Enum):
@@ -105,8 +117,10 @@ class Rhythm:
 
     def is_silent(self, contract: Contract, market_ns: int) -> bool | None:
         """Whether it is silent for unusually long; None where nothing can be said."""
+        if self.count < KNOWN or self.gap_ns > USUAL_NS:
+            return None
         stretch = contract.sessions.stretch_at(market_ns)
-        if stretch is None or self.count < KNOWN or self.gap_ns > USUAL_NS:
+        if stretch is None:
             return None
         since_ns = market_ns - max(contract.newest_ns, stretch.start_ns)
         return since_ns >= max(SILENT_NS, SILENT_GAPS * self.gap_ns)
@@ -152,7 +166,7 @@ class Health:
     def _act(self, facts: Facts, duty: bool, is_wedged: bool) -> tuple[Act, str]:
         if not duty:
             return Act.NOTHING, ""
-        reason = "the market-data server does not answer" if is_wedged else self._long_lost(facts)
+        reason = MUTE if is_wedged else self._long_lost(facts)
         if reason:
             return (Act.REBUILD if facts.now_ns >= self._not_before_ns else Act.NOTHING), reason
         silent_ns = facts.now_ns - facts.heard_ns

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from .clock import MarketClock, monotonic_ns, now_s
 from .config import Settings
 from .connection import Connection
 from .errors import GatewayTimeout, LoginRefused
-from .health import MARKET, Act, Contract, Facts, Health, Verdict
+from .health import MARKET, MUTE, Act, Contract, Facts, Health, Verdict, is_on_duty
 from .notices import Notice
 from .pump import Pump
 from .sessions import Sessions
@@ -68,10 +69,11 @@ class SessionKeeper:
     def poll(self) -> None:
         """Look, tell, act. Raises `LoginRefused` when the credentials are not taken any more."""
         self._listen()
+        before = self._facts()
+        self._on_duty = is_on_duty(before.contracts, before.market_ns)
         for what, is_lost in self._connection.socket_changes():
             self._turn(what, is_lost)
-        verdict = self._health.look(self._facts())
-        self._on_duty = verdict.is_on_duty
+        verdict = self._health.look(replace(before, lost=dict(self._lost)))
         self._connection.trading.is_doubtful = verdict.is_wedged
         self._tell(verdict)
         if verdict.act is Act.ASK and self._connection.can_probe:
@@ -122,7 +124,8 @@ class SessionKeeper:
     def _tell(self, verdict: Verdict) -> None:
         """What was lost off duty is told when the duty begins."""
         for what in sorted(verdict.broken):
-            self._break(what, verdict.reason or f"the {what} connection is lost")
+            is_mute = verdict.is_wedged and what == MARKET
+            self._break(what, MUTE if is_mute else f"the {what} connection is lost")
         for what in sorted(self._told - verdict.broken):
             self._restore(what)
         if MARKET not in verdict.broken and not self._shown:
