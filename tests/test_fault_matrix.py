@@ -98,7 +98,7 @@ def test_what_takes_tqsdk_too_long_is_rebuilt(name: str, reconnects: Reconnects)
 
 def test_new_risk_is_refused_until_the_account_is_whole(reconnects: Reconnects) -> None:
     reconnects(SLOW_S)
-    run = play(lambda e: e.drop("td", 600), pace_s=PACE_S)
+    run = play(lambda e: e.drop("td", 240), pace_s=PACE_S)
     refused = {reason.partition(":")[0] for reason in run.reasons}
     assert "RECONCILING" in refused
     assert refused <= {"RECONCILING", "DCE.m2601 still delivers history"}  # a slow strategy's bars

@@ -181,6 +181,17 @@ def test_a_while_of_health_ends_the_back_off() -> None:
     assert judge.look(facts(now_s=108, lost={"market": 0})).act is Act.REBUILD
 
 
+def test_a_new_duty_begins_anew() -> None:
+    """What failed all morning is tried at 13:25 at once."""
+    judge, lost = health(), {"market": 0}
+    judge.look(facts("11:29:59", lost=lost))
+    for _ in range(8):
+        judge.tried(1_000 * SECOND)
+    assert judge.look(facts("11:29:59", lost=lost)).act is Act.NOTHING
+    judge.look(facts("11:40:00", lost=lost))
+    assert judge.look(facts("13:25:00", lost=lost)).act is Act.REBUILD
+
+
 moments = st.integers(ns("2025-09-10T00:00:00"), ns("2025-10-12T00:00:00"))
 since = st.integers(0, 2_000 * SECOND)
 

@@ -25,7 +25,7 @@ class Desk:
         self.market_ns, self.mono_ns, self.tick_ns = ns(at), 10**15, ns(at)
         self.changes: list[tuple[str, bool]] = []
         self.heard = self.answers = True
-        self.probes = self.repeated = 0
+        self.probes = self.repeated = self.blocks_ns = 0
         self.rebuilds: list[int] = []
         self.failures: list[Exception] = []
         self.told: list[str] = []
@@ -57,6 +57,7 @@ class Desk:
 
     def rebuild(self) -> None:
         self.rebuilds.append(self.market_ns)
+        self.mono_ns += self.blocks_ns
         if self.failures:
             raise self.failures.pop(0)
         self.changes += [("market", False), ("trading", False)]
@@ -192,6 +193,20 @@ def test_a_strategy_that_slept_has_not_missed_an_answer(monkeypatch: pytest.Monk
     desk.answers = True
     desk.run(60)
     assert desk.rebuilds == []
+
+
+def test_the_time_of_a_login_is_no_silence_of_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trading line is lost, logins take a minute and fail: the market is not to blame."""
+    desk = Desk(monkeypatch, "10:31:00")
+    desk.failures, desk.blocks_ns = [GatewayTimeout("no answer")] * 9, 60 * SECOND
+    desk.changes = [("trading", True)]
+    desk.run(30.25)
+    assert len(desk.rebuilds) == 1
+    before = desk.keeper._now_ns
+    desk.keeper.poll()
+    assert desk.keeper._now_ns == before
+    desk.run(60)
+    assert desk.told == ["LOST trading"]
 
 
 def test_a_session_that_keeps_its_account_in_itself_is_left_to_tqsdk(

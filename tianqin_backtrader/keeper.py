@@ -170,6 +170,7 @@ class SessionKeeper:
         else:
             self._take_up(reason)
         self._health.tried(self._now_ns)
+        self._looked_ns = monotonic_ns()  # nobody listened to the old session meanwhile
 
     def _take_up(self, reason: str) -> None:
         self._asked_ns, self._heard_ns = None, self._now_ns
