@@ -30,7 +30,8 @@ NAMES = (*CREDENTIALS, "TIANQIN_MODE", "TIANQIN_LIVE_ENABLED", "TIANQIN_JOURNAL"
 def set_credentials(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """All credentials of mode live, and no gate, in the environment."""
     for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # remembered as it was: tests set some by themselves
+        monkeypatch.delenv(name)
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(folder)

@@ -22,6 +22,8 @@ class PaperChannel:
 
     is_down = is_doubtful = False  # nothing can get lost on a line that is not there
 
+    trading_day = ""  # TqSim does not say
+
     def __init__(self, node: Callable[..., Any], key: Callable[[], str]) -> None:
         self._node, self._key = node, key
         self._news: list[OrderPicture] = []
@@ -80,6 +82,9 @@ class PaperChannel:
     def trades(self) -> list[Trade]:
         """None."""
         return []
+
+    def risk_rules(self) -> None:
+        """None."""
 
     def _tree(self, *path: str) -> Any:
         return self._node("trade", self._key(), *path)
