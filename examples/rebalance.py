@@ -1,0 +1,80 @@
+"""Weekly rebalancing: several products, each with its share of the equity.
+
+Idea: hold copper, rebar and soybean meal in fixed shares and bring them back once a week.
+Rules: at the close of the week's last trading day the lots of each product are set to
+weight x equity / (price x multiplier), rounded to whole lots: no product is further from its share
+than half of a lot. Orders of 15:00 wait here and leave when each product opens, some at 21:00. A
+weight below 0 is held short.
+
+    python examples/rebalance.py                                    # the embedded exchange
+    python examples/rebalance.py --mode kq --symbols SHFE.cu2601 SHFE.rb2605 DCE.m2605
+
+Backtrader's `order_target_percent` means another thing for futures: the share of the equity that is
+bound as margin. A share of the contracts' worth is what the eye expects of a weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import date, datetime
+from typing import Any
+
+import backtrader as bt
+import gallery
+
+WEIGHTS = (0.4, 0.3, -0.2)
+
+
+class Rebalance(bt.Strategy):
+    """Sets `weights`, one for each feed, whenever a trading week ends."""
+
+    params = (("calendar", None), ("weights", WEIGHTS))
+
+    def __init__(self) -> None:
+        self.plans: list[dict[str, Any]] = []
+
+    def next(self) -> None:
+        day = self.data.datetime.date(0)
+        history = any(getattr(data, "history_phase", False) for data in self.datas)
+        if history or not self.p.calendar.last_weekday(day):
+            return
+        equity = self.broker.getvalue()
+        for data, weight in zip(self.datas, self.p.weights, strict=True):
+            self.set_weight(day, data, weight, equity)
+
+    def set_weight(self, day: date, data: Any, weight: float, equity: float) -> None:
+        lot = data.close[0] * self.broker.getcommissioninfo(data).p.mult  # CNY that one is worth
+        lots = round(weight * equity / lot)
+        change = lots - self.getposition(data).size
+        self.order_target_size(data, lots, why=f"{weight:.0%} of the equity")
+        plan = {"week of": day, "contract": data._name, "weight": weight, "equity": equity}
+        self.plans.append(plan | {"worth of a lot": lot, "lots": lots, "change": change})
+
+
+def play(options: argparse.Namespace) -> dict[str, Any]:
+    days = {"start": datetime(2025, 9, 12, 14, 30), "end": date(2025, 9, 22)}  # noqa: DTZ001  Beijing
+    with gallery.store(options, ticks_per_minute=1, **days) as store:
+        cerebro = gallery.cerebro(store)
+        for symbol in options.symbols:
+            cerebro.adddata(store.get_daily_data(symbol, history=20))
+        cerebro.addstrategy(Rebalance, calendar=store.market_calendar(options.symbols[0]))
+        strategy = gallery.run(cerebro)
+        plans = [
+            [str(plan["week of"]), plan["contract"], *_numbers(plan)] for plan in strategy.plans
+        ]
+        heads = ("at", "contract", ">weight", ">CNY a lot", ">exact lots", ">lots", ">change")
+        gallery.show("Targets", heads, plans)
+        return gallery.report(strategy, "Weekly rebalancing") | {"plans": strategy.plans}
+
+
+def _numbers(plan: dict[str, Any]) -> tuple[str, ...]:
+    exact = plan["weight"] * plan["equity"] / plan["worth of a lot"]
+    worth = f"{plan['worth of a lot']:,.0f}"
+    lots = f"{exact:.2f}", str(plan["lots"]), f"{plan['change']:+d}"
+    return (f"{plan['weight']:.0%}", worth, *lots)
+
+
+if __name__ == "__main__":
+    products = gallery.symbols("SHFE.cu2511", "SHFE.rb2601", "DCE.m2601")
+    sys.exit(gallery.main(__doc__, play, symbols=products))
