@@ -1,11 +1,11 @@
 """Several accounts: one strategy, a process and a journal for each account.
 
 Idea: the same signals for a small and a large account, which share nothing but the market.
-Rules: the strategy of `run_live.py`; alice trades 1 lot, bob 3. TqApi and Cerebro live in one thread
-of a process, so each account gets a process; a journal belongs to one account, and a second writer
-of it is refused.
+Rules: the strategy of `run_live.py`; alice trades 1 lot, bob 3. TqApi and Cerebro live in one
+thread of a process, so each account gets a process; a journal belongs to one account, and a second
+writer of it is refused.
 
-    python examples/accounts.py                                     # one embedded exchange, two users
+    python examples/accounts.py                            # two users of one embedded exchange
 
 With real accounts start a program for each, its credentials and TIANQIN_JOURNAL in its own
 environment; here the users of an embedded exchange play that part, and the parent holds its market
@@ -62,18 +62,21 @@ def trade(account: str, symbol: str, lots: int, journal: Path, urls: dict[str, s
 def play(options: argparse.Namespace) -> dict[str, Any]:
     if options.mode != "demo":
         raise WrongSetting("--mode", options.mode, "demo; start a program for each real account")
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="accounts-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    equities = trade_all(options.symbol, folder)
-    told = {name: account_of(folder / f"{name}.sqlite", equities[name]) for name in LOTS}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        journals = {name: folder / f"{name}.sqlite" for name in LOTS}
+        if any(journal.exists() for journal in journals.values()):
+            raise WrongSetting("--folder", str(folder), "a new one: its accounts are no more")
+        equities = trade_all(options.symbol, journals)
+        told = {name: account_of(journals[name], equities[name]) for name in LOTS}
     columns = ("", *(f">{name}" for name in told))
     rows = [(fact, *(f"{each[fact]:,}" for each in told.values())) for fact in told["alice"]]
     gallery.show(f"{options.symbol}, two accounts", columns, rows)
-    gallery.console.print(f"journals: {folder}")
     return told
 
 
-def trade_all(symbol: str, folder: Path) -> dict[str, float]:
+def trade_all(symbol: str, journals: dict[str, Path]) -> dict[str, float]:
     """Trade with every account at once; returns their equities, CNY."""
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(len(LOTS) + 1)
@@ -84,7 +87,7 @@ def trade_all(symbol: str, folder: Path) -> dict[str, float]:
         exchange.pause()
         urls = {name: getattr(exchange, name) for name in ("auth_url", "md_url", "td_url")}
         running = {
-            name: pool.submit(trade, name, symbol, lots, folder / f"{name}.sqlite", urls)
+            name: pool.submit(trade, name, symbol, lots, journals[name], urls)
             for name, lots in LOTS.items()
         }
         for each in running.values():

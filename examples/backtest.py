@@ -1,9 +1,9 @@
 """One strategy, two places: a backtest, and the embedded exchange over the same recorded days.
 
-The file `strategy.py` runs unchanged in `run_live.py` and here: first at the exchange, which replays
-the klines, then in Backtrader's own broker with `TqCommInfo`. The table compares both. Where they
-differ, a rule of `RULES` says why and by how much, to the cent; what no rule explains is called
-UNEXPLAINED, and the program ends with 1.
+The file `strategy.py` runs unchanged in `run_live.py` and here: first at the exchange, which
+replays the klines, then in Backtrader's own broker with `TqCommInfo`. The table compares both.
+Where they differ, a rule of `RULES` says why and by how much, to the cent; what no rule explains is
+called UNEXPLAINED, and the program ends with 1.
 
     python examples/backtest.py                                       # klines of the made-up market
     python examples/backtest.py --data SHFE.cu1905.csv.gz --days 5    # your own, CSV or Parquet
@@ -12,7 +12,8 @@ A file of one-minute klines is named after its contract and has TqSdk's columns:
 1970, start of the minute), open, high, low, close, volume, open_oi, close_oi. What the exchange
 charged is what the backtest charges; for one alone, write your broker's terms:
 
-    TqCommInfo(mult=5, margin=36_000, commission=20.2, close_today=40.4, exchange_id="SHFE", data=feed)
+    fees = {"commission": 20.2, "close_today": 40.4}
+    TqCommInfo(mult=5, margin=36_000, exchange_id="SHFE", data=feed, **fees)
 """
 
 from __future__ import annotations
@@ -214,16 +215,17 @@ def compare(tested: Story, traded: Story) -> list[Row]:
         _counted("bars", tested.bars, traded.bars),
         _counted("orders", list(tested.orders.values()), list(traded.orders.values())),
         *_fills(pairs),
-        Row(
-            "fees, CNY",
-            *(round(sum(f.fees for f in s.fills.values()), 2) for s in (tested, traded)),
-        ),
+        Row("fees, CNY", fees_of(tested), fees_of(traded)),
     ]
     if rows[-1].difference:
         rows[-1].rule = "QUEUE" if any(len(b.minutes) > 1 for _, b in pairs if b) else "UNEXPLAINED"
     for day in dict.fromkeys(traded.days):
         rows.append(_equity(day, tested, traded, multiplier))
     return rows
+
+
+def fees_of(story: Story) -> float:
+    return round(sum(fill.fees for fill in story.fills.values()), 2)
 
 
 def paired(tested: Story, traded: Story) -> list[tuple[Fill | None, Fill | None]]:
@@ -247,9 +249,13 @@ def _fills(pairs: list[tuple[Fill | None, Fill | None]]) -> list[Row]:
     filled.rule = "END" if filled.difference else ""
     lots = Row("lots", *(sum(abs(f.lots) for f in side) for side in zip(*both, strict=True)))
     lots.rule = "UNEXPLAINED" if any(a.lots != b.lots for a, b in both) else ""
-    minutes = Row("in the next minute", len(both), sum(a.minutes == b.minutes for a, b in both))
+    minutes = Row(
+        "filled in the same minute", len(both), sum(a.minutes == b.minutes for a, b in both)
+    )
     minutes.rule = "QUEUE" if minutes.difference else ""
-    prices = Row("at the same price", len(both), sum(abs(a.cny - b.cny) < 1e-6 for a, b in both))
+    prices = Row(
+        "filled at the same price", len(both), sum(abs(a.cny - b.cny) < 1e-6 for a, b in both)
+    )
     prices.rule = "BOOK" if prices.difference else ""
     return [filled, lots, minutes, prices]
 
@@ -258,10 +264,9 @@ def _equity(day: date, tested: Story, traded: Story, multiplier: float) -> Row:
     """At the day's last bar, before the settlement; fills of until then explain it, or not."""
     ends = [max(n for n, each in enumerate(s.days) if each == day) for s in (tested, traded)]
     row = Row(f"equity {day}, CNY", tested.equity[ends[0]], traded.equity[ends[1]])
-    worths = [
-        worth(s, s.bars[end], multiplier) for s, end in zip((tested, traded), ends, strict=True)
-    ]
-    explained = abs(row.difference - (worths[1] - worths[0])) < 0.01
+    before = worth(tested, tested.bars[ends[0]], multiplier)
+    after = worth(traded, traded.bars[ends[1]], multiplier)
+    explained = abs(row.difference - (after - before)) < 0.01
     row.rule = ("PRICES" if row.difference else "") if explained else "UNEXPLAINED"
     return row
 

@@ -2,9 +2,9 @@
 
 Idea: the near and the far month of gold move together; what moves the difference comes back.
 Rules: near minus far more than 1.5 deviations above its average of 30 minutes, sell near and buy
-far; below, the other way; back at the average, leave. Both legs are sent at once, each all or nothing
-(FOK) within a price tick of the quoted price. When one fills and the other does not, the lots
-without a partner are closed at market at once, whether the spread was being entered or left.
+far; below, the other way; back at the average, leave. Both legs are sent at once, each all or
+nothing (FOK) within a price tick of the quoted price. When one fills and the other does not, the
+lots without a partner are closed at market at once, whether the spread was being entered or left.
 
     python examples/calendar_spread.py                              # the embedded exchange
     python examples/calendar_spread.py --mode kq --symbols SHFE.rb2601 SHFE.rb2605

@@ -117,7 +117,7 @@ class Traded:
 
 
 class Orders(bt.Analyzer):
-    """Every order that traded, oldest first."""
+    """Every order that traded, in the order of their last fills."""
 
     def __init__(self) -> None:
         self.traded: dict[int, Traded] = {}
@@ -144,7 +144,7 @@ class Orders(bt.Analyzer):
         found.fee = round(found.fee + bit.openedcomm + bit.closedcomm, 2)
 
     def get_analysis(self) -> list[Traded]:
-        return list(self.traded.values())
+        return sorted(self.traded.values(), key=lambda each: each.time)
 
 
 def report(strategy: Any, title: str, **facts: Any) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """HANS123: the first half hour's range is the day's trap; flat before the close.
 
 Idea: the opening of the day session says where the day goes.
-Rules: the highest and the lowest price from 09:00 to 09:30 are the range. At 09:30 a buy stop stands
-one price tick above it and a sell stop one below; the first one to go off cancels the other. Ten
-minutes before the close what stands is cancelled and what is held is closed. No lots over night,
-none in the night session.
+Rules: the highest and the lowest price from 09:00 to 09:30 are the range. At 09:30 a buy stop is
+written one price tick above it and a sell stop one below; the first one to go off cancels the
+other. Ten minutes before the close what stands is cancelled and what is held is closed. No lots
+over night, none in the night session.
 
     python examples/hans123.py                                      # the embedded exchange
     python examples/hans123.py --mode kq --symbol KQ.m@CFFEX.IF     # 快期模拟; credentials in .env

@@ -1,14 +1,14 @@
 """A folder of order instructions: each CSV file is executed once, its results are written beside.
 
 Idea: another program, or a person with a spreadsheet, decides; this one trades.
-Rules: a file in `inbox/` (write it elsewhere, then move it there) has the columns symbol, side, lots
-and price; no price means at market. Once a minute it is taken, by a rename. All of its rows are
-good, or none is sent and the result says what is wrong with each. `results/<file>` tells what every
-row came to, `done/` keeps files that are over; a name that was taken before stays in `inbox/`.
+Rules: a file in `inbox/` (write it elsewhere, then move it there) has the columns symbol, side,
+lots and price; no price means at market. Once a minute it is taken, by a rename. All of its rows
+are good, or none is sent and the result says what is wrong with each. `results/<file>` tells what
+every row came to, `done/` keeps files that are over; a name that is there already is left alone.
 Each row is one order with a number that follows from file name and row. After a crash the journal
 tells which rows were ordered; only what never reached the exchange is sent again.
 
-    python examples/order_files.py                                  # sample files, embedded exchange
+    python examples/order_files.py                                  # sample files
     python examples/order_files.py --mode kq --folder orders --symbols SHFE.cu2601 DCE.m2605
 
 With --folder it waits for more files until Ctrl-C.
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import os
 import sys
 import tempfile
 from datetime import date
@@ -42,8 +41,8 @@ FOLDERS = ("inbox", "taken", "results", "done")
 Row = dict[str, Any]
 SAMPLES = {
     "1-open.csv": "symbol,side,lots,price\nSHFE.cu2511,buy,2,\nDCE.m2601,sell,5,\n",
-    "2-typos.csv": "symbol,side,lots,price\nDCE.m2601,buy,1,\nDCE.m2601,by,1,\nSHFE.cu2511,buy,x,\n",
-    "3-limit.csv": "symbol,side,lots,price\nDCE.m2601,sell,3,2600\n",
+    "2-typos.csv": "symbol,side,lots,price\nDCE.m2601,buy,1,\nDCE.m2601,by,1,\ncu2511,buy,2,\n",
+    "3-limit.csv": "symbol,side,lots,price\nDCE.m2601,sell,3,3300\n",
 }
 
 
@@ -74,10 +73,10 @@ class OrderFiles(bt.Strategy):
         rows = self.files[path.name] = read(path, feeds)
         if any(row["note"] for row in rows):
             for row in rows:
-                row |= {"status": NOT_SENT, "note": row["note"] or "another row is wrong"}
+                row.update(status=NOT_SENT, note=row["note"] or "another row is wrong")
         for row in rows:
             if row["number"] in self.p.known:
-                row |= self.p.known[row["number"]]
+                row.update(self.p.known[row["number"]])
             elif not row["note"]:
                 self.send(row, feeds[row["symbol"]])
         self.write(path.name)
@@ -98,7 +97,7 @@ class OrderFiles(bt.Strategy):
         self.p.known[order.tradeid] = told
         for name, rows in list(self.files.items()):
             for row in (row for row in rows if row["number"] == order.tradeid):
-                row |= told
+                row.update(told)
                 self.write(name)
 
     def write(self, name: str) -> None:
@@ -108,7 +107,7 @@ class OrderFiles(bt.Strategy):
             table = csv.DictWriter(file, RESULTS, extrasaction="ignore")
             table.writeheader()
             table.writerows(rows)
-        os.replace(path.with_suffix(".tmp"), path)
+        path.with_suffix(".tmp").replace(path)
         if all(row["status"] in ENDED for row in rows):
             (self.p.folder / "taken" / name).rename(self.p.folder / "done" / name)
             del self.files[name]
@@ -179,6 +178,10 @@ def known_orders(path: Path) -> dict[int, Row]:
     return known
 
 
+def result_of(path: Path) -> list[Row]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
 def play(options: argparse.Namespace) -> dict[str, Any]:
     if options.folder is not None:
         return trade(options, options.folder)
@@ -206,11 +209,19 @@ def run(options: argparse.Namespace, store: TqStore, folder: Path, known: Any) -
     ends = options.folder is None
     cerebro.addstrategy(OrderFiles, folder=folder, known=known, ends=ends)
     strategy = gallery.run(cerebro)
-    results = [path for path in sorted((folder / "results").glob("*.csv"))]
-    told = {path.name: list(csv.DictReader(path.open(encoding="utf-8"))) for path in results}
-    for name, rows in told.items():
-        lines = [[row[column] for column in RESULTS] for row in rows]
-        gallery.show(f"results/{name}", RESULTS, lines)
+    told = {path.name: result_of(path) for path in sorted((folder / "results").glob("*.csv"))}
+    lines = [
+        (
+            name,
+            row["row"],
+            f"{row['side']} {row['lots']} {row['symbol']}",
+            row["status"],
+            row["note"],
+        )
+        for name, rows in told.items()
+        for row in rows
+    ]
+    gallery.show("Results", ("file", "row", "instruction", "status", "why"), lines)
     return gallery.report(strategy, "Orders") | {"results": told}
 
 

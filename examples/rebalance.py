@@ -3,8 +3,9 @@
 Idea: hold copper, rebar and soybean meal in fixed shares and bring them back once a week.
 Rules: at the close of the week's last trading day the lots of each product are set to
 weight x equity / (price x multiplier), rounded to whole lots: no product is further from its share
-than half of a lot. Orders of 15:00 wait here and leave when each product opens, some at 21:00. A
-weight below 0 is held short.
+than half a lot. Orders of 15:00 wait here and leave when each product opens, at 21:00 or in the
+morning. A weight below 0 is held short. Weeks are those of the exchanges' calendar: the two here
+end on Tuesday 30 September, before the holidays, and on Friday 10 October.
 
     python examples/rebalance.py                                    # the embedded exchange
     python examples/rebalance.py --mode kq --symbols SHFE.cu2601 SHFE.rb2605 DCE.m2605
@@ -47,32 +48,28 @@ class Rebalance(bt.Strategy):
         lot = data.close[0] * self.broker.getcommissioninfo(data).p.mult  # CNY that one is worth
         lots = round(weight * equity / lot)
         change = lots - self.getposition(data).size
-        self.order_target_size(data, lots, why=f"{weight:.0%} of the equity")
-        plan = {"week of": day, "contract": data._name, "weight": weight, "equity": equity}
+        self.order_target_size(data, lots, why=f"weight {weight:.0%}")
+        plan = {"at": day, "contract": data._name, "weight": weight, "equity": equity}
         self.plans.append(plan | {"worth of a lot": lot, "lots": lots, "change": change})
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    days = {"start": datetime(2025, 9, 12, 14, 30), "end": date(2025, 9, 22)}  # noqa: DTZ001  Beijing
+    days = {"start": datetime(2025, 9, 30, 14, 30), "end": datetime(2025, 10, 10, 22)}  # noqa: DTZ001
     with gallery.store(options, ticks_per_minute=1, **days) as store:
         cerebro = gallery.cerebro(store)
         for symbol in options.symbols:
             cerebro.adddata(store.get_daily_data(symbol, history=20))
         cerebro.addstrategy(Rebalance, calendar=store.market_calendar(options.symbols[0]))
         strategy = gallery.run(cerebro)
-        plans = [
-            [str(plan["week of"]), plan["contract"], *_numbers(plan)] for plan in strategy.plans
-        ]
         heads = ("at", "contract", ">weight", ">CNY a lot", ">exact lots", ">lots", ">change")
-        gallery.show("Targets", heads, plans)
+        gallery.show("Targets", heads, map(_row, strategy.plans))
         return gallery.report(strategy, "Weekly rebalancing") | {"plans": strategy.plans}
 
 
-def _numbers(plan: dict[str, Any]) -> tuple[str, ...]:
-    exact = plan["weight"] * plan["equity"] / plan["worth of a lot"]
-    worth = f"{plan['worth of a lot']:,.0f}"
-    lots = f"{exact:.2f}", str(plan["lots"]), f"{plan['change']:+d}"
-    return (f"{plan['weight']:.0%}", worth, *lots)
+def _row(plan: dict[str, Any]) -> tuple[str, ...]:
+    weight, worth = plan["weight"], plan["worth of a lot"]
+    lots = f"{weight * plan['equity'] / worth:.2f}", f"{plan['lots']:+d}", f"{plan['change']:+d}"
+    return (str(plan["at"]), plan["contract"], f"{weight:.0%}", f"{worth:,.0f}", *lots)
 
 
 if __name__ == "__main__":
