@@ -45,9 +45,12 @@ RULES = {
     "arrives; the backtest fills at the next bar's open, one price tick worse.",
     "QUEUE": "What the best quote cannot fill at once follows the price: several fills, or a later "
     "minute.",
+    "CENT": "Each fill's fee is rounded to the cent; several fills round several times.",
     "PRICES": "Equities differ by what the fills do: lots x multiplier x price, and fees.",
-    "END": "Written on the last bars: the records end before it fills.",
+    "END": "Written on the last bar: the records end before it fills.",
 }
+UNEXPLAINED = "UNEXPLAINED"
+BOOK_TICKS = 3  # how far beside the bar a fill may lie: market orders reach two beyond the quote
 
 
 # ---- the records
@@ -111,7 +114,7 @@ class Fill:
     lots: int = 0
     cny: float = 0.0
     fees: float = 0.0
-    day: date | None = None
+    parts: int = 0
 
 
 class Story(bt.Analyzer):
@@ -144,9 +147,10 @@ class Story(bt.Analyzer):
             fill.minutes.add(inside.replace(second=0, microsecond=0))
             fill.lots, fill.cny = fill.lots + int(bit.size), fill.cny + bit.size * bit.price
             fill.fees += bit.openedcomm + bit.closedcomm
+            fill.parts += 1
 
     def stop(self) -> None:
-        self.instrument = getattr(self.data, "instrument", None)
+        self.instrument: Any = getattr(self.data, "instrument", None)
         self.terms = self.strategy.broker.getcommissioninfo(self.data).p
 
 
@@ -169,16 +173,15 @@ class Klines(bt.feeds.PandasData):
 
 
 def in_backtest(klines: pd.DataFrame, exchange: Story) -> Story:
-    terms, symbol_terms = exchange.terms, exchange.instrument
-    assert symbol_terms is not None
+    terms, listed = exchange.terms, exchange.instrument
     numbered = pd.to_datetime(klines["trading_day"]).dt.strftime("%Y%m%d").astype(int)
     ends = pd.to_datetime(klines["datetime"] + MINUTE_NS)
     feed = Klines(dataname=klines.assign(trading_day=numbered).set_index(ends))
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.broker.setcash(EQUITY_CNY)
-    cerebro.broker.set_slippage_fixed(symbol_terms.price_tick, slip_out=True)
+    cerebro.broker.set_slippage_fixed(listed.price_tick, slip_out=True)
     fees = {name: getattr(terms, name) for name in ("commission", "close", "close_today")}
-    money = {"mult": terms.mult, "margin": terms.margin, "exchange_id": symbol_terms.exchange_id}
+    money = {"mult": terms.mult, "margin": terms.margin, "exchange_id": listed.exchange_id}
     cerebro.broker.addcommissioninfo(TqCommInfo(data=feed, **money, **fees))
     cerebro.adddata(feed)
     return told_by(cerebro)
@@ -207,67 +210,72 @@ class Row:
     def difference(self) -> float:
         return round(self.exchange - self.backtest, 2)
 
+    def judge(self, is_explained: bool, rule: str) -> None:
+        """Name the rule behind a difference, if what it allows is all that happened."""
+        self.rule = (rule if self.difference else "") if is_explained else UNEXPLAINED
+
 
 def compare(tested: Story, traded: Story) -> list[Row]:
+    """What both came to; a rule is named only where what it allows was checked."""
     pairs = paired(tested, traded)
-    multiplier = traded.terms.mult
+    last = min(story.bars[-1][0] for story in (tested, traded))
+    late = [not (one and other) for one, other, written in pairs if written < last]
+    orders = [list(story.orders.values()) for story in (tested, traded)]
     rows = [
-        _counted("bars", tested.bars, traded.bars),
-        _counted("orders", list(tested.orders.values()), list(traded.orders.values())),
-        *_fills(pairs),
-        Row("fees, CNY", fees_of(tested), fees_of(traded)),
+        Row("bars", len(tested.bars), len(traded.bars)),
+        Row("orders", *map(len, orders)),
+        Row("orders filled", len(tested.fills), len(traded.fills)),
     ]
-    if rows[-1].difference:
-        rows[-1].rule = "QUEUE" if any(len(b.minutes) > 1 for _, b in pairs if b) else "UNEXPLAINED"
-    for day in dict.fromkeys(traded.days):
-        rows.append(_equity(day, tested, traded, multiplier))
-    return rows
+    rows[0].rule = "" if tested.bars == traded.bars else UNEXPLAINED
+    before = [[order for order in each if order[0] < last] for each in orders]
+    rows[1].judge(before[0] == before[1], "END")
+    rows[2].judge(not any(late), "END")
+    rows += _fills([(one, other) for one, other, _ in pairs if one and other], traded)
+    days = [day for day in dict.fromkeys(traded.days) if day in tested.days]
+    return rows + [_equity(day, tested, traded) for day in days]
 
 
-def fees_of(story: Story) -> float:
-    return round(sum(fill.fees for fill in story.fills.values()), 2)
-
-
-def paired(tested: Story, traded: Story) -> list[tuple[Fill | None, Fill | None]]:
-    """The fills of both runs, order by order as they were written."""
+def paired(tested: Story, traded: Story) -> list[tuple[Fill | None, Fill | None, datetime]]:
+    """The fills of both runs, order by order as they were written, and when that was."""
     refs = zip(tested.orders, traded.orders, strict=False)
-    return [(tested.fills.get(one), traded.fills.get(other)) for one, other in refs]
+    return [
+        (tested.fills.get(one), traded.fills.get(other), tested.orders[one][0])
+        for one, other in refs
+    ]
 
 
-def _counted(what: str, tested: list[Any], traded: list[Any]) -> Row:
-    row = Row(what, len(tested), len(traded))
-    if tested != traded:
-        common = zip(tested, traded, strict=False)
-        first = next((n for n, (a, b) in enumerate(common) if a != b), None)
-        row.rule = "END" if first is None and abs(row.difference) == 1 else "UNEXPLAINED"
-    return row
+def _fills(pairs: list[tuple[Fill, Fill]], traded: Story) -> list[Row]:
+    """Lots, minutes, prices and fees of orders that filled in both runs."""
+    lots = Row("lots", *(sum(abs(pair[side].lots) for pair in pairs) for side in (0, 1)))
+    lots.rule = "" if all(one.lots == other.lots for one, other in pairs) else UNEXPLAINED
+    same = sum(one.minutes == other.minutes for one, other in pairs)
+    minutes = Row("filled in the same minute", len(pairs), same)
+    minutes.judge(all(min(one.minutes) == min(other.minutes) for one, other in pairs), "QUEUE")
+    equal = sum(abs(one.cny - other.cny) < 1e-6 for one, other in pairs)
+    prices = Row("filled at the same price", len(pairs), equal)
+    prices.judge(all(_is_near(other, traded) for _, other in pairs), "BOOK")
+    fees = Row("fees, CNY", *(sum(pair[side].fees for pair in pairs) for side in (0, 1)))
+    parts = sum(one.parts + other.parts for one, other in pairs)
+    fees.judge(abs(fees.difference) <= parts * 0.005, "CENT")
+    return [lots, minutes, prices, fees]
 
 
-def _fills(pairs: list[tuple[Fill | None, Fill | None]]) -> list[Row]:
-    both = [(one, other) for one, other in pairs if one and other]
-    filled = Row("orders filled", sum(bool(a) for a, _ in pairs), sum(bool(b) for _, b in pairs))
-    filled.rule = "END" if filled.difference else ""
-    lots = Row("lots", *(sum(abs(f.lots) for f in side) for side in zip(*both, strict=True)))
-    lots.rule = "UNEXPLAINED" if any(a.lots != b.lots for a, b in both) else ""
-    minutes = Row(
-        "filled in the same minute", len(both), sum(a.minutes == b.minutes for a, b in both)
-    )
-    minutes.rule = "QUEUE" if minutes.difference else ""
-    prices = Row(
-        "filled at the same price", len(both), sum(abs(a.cny - b.cny) < 1e-6 for a, b in both)
-    )
-    prices.rule = "BOOK" if prices.difference else ""
-    return [filled, lots, minutes, prices]
+def _is_near(fill: Fill, traded: Story) -> bool:
+    """Whether its average price lies within its minutes' bars, or a few price ticks beside."""
+    ends = {minute + timedelta(minutes=1) for minute in fill.minutes}
+    bars = [bar for bar in traded.bars if bar[0] in ends]
+    near = BOOK_TICKS * traded.instrument.price_tick
+    low, high = min(bar[3] for bar in bars), max(bar[2] for bar in bars)
+    return bool(low - near <= fill.cny / fill.lots <= high + near)
 
 
-def _equity(day: date, tested: Story, traded: Story, multiplier: float) -> Row:
+def _equity(day: date, tested: Story, traded: Story) -> Row:
     """At the day's last bar, before the settlement; fills of until then explain it, or not."""
     ends = [max(n for n, each in enumerate(s.days) if each == day) for s in (tested, traded)]
     row = Row(f"equity {day}, CNY", tested.equity[ends[0]], traded.equity[ends[1]])
-    before = worth(tested, tested.bars[ends[0]], multiplier)
-    after = worth(traded, traded.bars[ends[1]], multiplier)
-    explained = abs(row.difference - (after - before)) < 0.01
-    row.rule = ("PRICES" if row.difference else "") if explained else "UNEXPLAINED"
+    before = worth(tested, tested.bars[ends[0]], traded.terms.mult)
+    after = worth(traded, traded.bars[ends[1]], traded.terms.mult)
+    row.judge(abs(row.difference - (after - before)) < 0.01, "PRICES")
     return row
 
 
@@ -305,7 +313,7 @@ def show(title: str, rows: list[Row]) -> dict[str, Any]:
     gallery.show(title, ("", ">backtest", ">exchange", ">difference", "rule"), lines)
     for rule in dict.fromkeys(row.rule for row in rows if row.rule):
         gallery.console.print(f"[bold]{rule}[/]: {RULES.get(rule, 'look into it')}")
-    unexplained = [row.what for row in rows if row.rule == "UNEXPLAINED"]
+    unexplained = [row.what for row in rows if row.rule == UNEXPLAINED]
     told = [vars(row) | {"difference": row.difference} for row in rows]
     return {"rows": told, "unexplained": unexplained, "failed": bool(unexplained)}
 
