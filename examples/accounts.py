@@ -32,7 +32,7 @@ from tianqin_backtrader import Journal, LocalExchange, TqStore
 from tianqin_backtrader.errors import WrongSetting
 
 LOTS = {"alice": 1, "bob": 3}
-HOURS = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 11, 30)}  # noqa: DTZ001
+HOURS: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 11, 30)}  # noqa: DTZ001
 PATIENCE_S = 120.0
 
 ready: Any = None  # a barrier that the account's process shares with its parent
@@ -50,13 +50,13 @@ class Waiting(DualMovingAverage):
         ready.wait(PATIENCE_S)
 
 
-def trade(account: str, symbol: str, lots: int, journal: Path, urls: dict[str, str]) -> float:
+def trade(account: str, symbol: str, lots: int, journal: Path, urls: dict[str, Any]) -> float:
     """In a process of its own: trade to the end of the market; returns the equity, CNY."""
     with TqStore("kq", user=account, password="any", journal=journal, **urls) as store:
         cerebro = gallery.cerebro(store)
         cerebro.adddata(store.getdata(symbol, history=50))
         cerebro.addstrategy(Waiting, lots=lots)
-        return float(gallery.run(cerebro).broker.getvalue())
+        return float(gallery.run(store, cerebro).broker.getvalue())
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:

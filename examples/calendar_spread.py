@@ -87,7 +87,7 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
         for symbol in options.symbols:
             cerebro.adddata(store.getdata(symbol, history=60))
         cerebro.addstrategy(CalendarSpread)
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         pairs = {"pairs sent": strategy.pairs, "of which one leg failed": strategy.broken}
         told = gallery.report(strategy, " against ".join(options.symbols), **pairs)
         return told | {"pairs": strategy.pairs, "broken": strategy.broken}

@@ -75,7 +75,7 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
         bars = (bt.TimeFrame.Minutes, 5)
         cerebro.adddata(store.getdata(options.symbol, *bars, history=100))
         cerebro.addstrategy(DonchianChannel)
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         return gallery.report(strategy, f"Donchian channel, {options.symbol}")
 
 

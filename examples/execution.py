@@ -26,7 +26,7 @@ from strategy import DualMovingAverage
 from tianqin_backtrader import Journal, LocalExchange, TqStore
 from tianqin_backtrader.errors import WrongSetting
 
-HOURS = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 15)}  # noqa: DTZ001
+HOURS: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 15)}  # noqa: DTZ001
 WAYS: dict[str, dict[str, Any]] = {
     "direct": {"execution": "direct"},
     "target": {"execution": "target", "min_volume": 2, "max_volume": 8},
@@ -54,7 +54,7 @@ def trade(symbol: str, journal: Path, broker: dict[str, Any]) -> dict[str, Any]:
         cerebro = gallery.cerebro(store, **broker)
         cerebro.adddata(store.getdata(symbol, history=50))
         cerebro.addstrategy(Signals, lots=20)
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         return _told(strategy, journal)
 
 

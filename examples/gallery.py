@@ -92,8 +92,8 @@ def cerebro(opened: TqStore, **broker: Any) -> bt.Cerebro:
     return made
 
 
-def run(engine: bt.Cerebro) -> Any:
-    """Run to the end of the market, or to Ctrl-C; returns the strategy."""
+def run(opened: TqStore, engine: bt.Cerebro) -> Any:
+    """Run on `opened` to the end of the market, or to Ctrl-C; returns the strategy."""
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), lambda *_: engine.runstop())
     return engine.run()[0]

@@ -33,6 +33,7 @@ class Hans123(bt.Strategy):
         before = timedelta(minutes=-self.p.flat_minutes)
         self.add_timer(bt.timer.SESSION_END, offset=before, tzdata=self.data)
         self.day: date | None = None
+        self.top, self.bottom, self.is_over = 0.0, 0.0, False
         self.entries: list[bt.Order] = []
         self.leaving: bt.Order | None = None
 
@@ -87,7 +88,7 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
         cerebro = gallery.cerebro(store)
         cerebro.adddata(store.getdata(options.symbol, history=500))
         cerebro.addstrategy(Hans123, calendar=store.market_calendar(options.symbol))
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         return gallery.report(strategy, f"HANS123, {options.symbol}")
 
 

@@ -18,27 +18,23 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import sys
 import tempfile
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import backtrader as bt
 import gallery
+from order_rows import RESULTS, Row, figures, known_orders, read, reason_of, result_of, was_lost
 
-from tianqin_backtrader import Journal, TqStore
-from tianqin_backtrader.legs import LOST
-from tianqin_backtrader.recovery import NEVER_SENT
-from tianqin_backtrader.tickets import Ticket
+from tianqin_backtrader import TqStore
+from tianqin_backtrader.errors import OrderError
 
-COLUMNS = ("symbol", "side", "lots", "price")
-RESULTS = ("row", *COLUMNS, "status", "filled", "average", "fee", "note")
 NOT_SENT = "not sent"
 ENDED = {"Completed", "Canceled", "Expired", "Margin", "Rejected", NOT_SENT}
 FOLDERS = ("inbox", "taken", "results", "done")
-Row = dict[str, Any]
 SAMPLES = {
     "1-open.csv": "symbol,side,lots,price\nSHFE.cu2511,buy,2,\nDCE.m2601,sell,5,\n",
     "2-typos.csv": "symbol,side,lots,price\nDCE.m2601,buy,1,\nDCE.m2601,by,1,\ncu2511,buy,2,\n",
@@ -53,19 +49,28 @@ class OrderFiles(bt.Strategy):
 
     def __init__(self) -> None:
         self.files: dict[str, list[Row]] = {}  # under way
+        self.left: set[str] = set()
 
     def next(self) -> None:
         if any(data.history_phase for data in self.datas):
             return
         inbox, taken, _, done = (self.p.folder / name for name in FOLDERS)
         for path in sorted(inbox.glob("*.csv")):
-            if not (taken / path.name).exists() and not (done / path.name).exists():
-                path.rename(taken / path.name)
+            if (taken / path.name).exists() or (done / path.name).exists():
+                self.leave(path.name)
+            else:
+                with suppress(OSError):  # its writer still holds it, or another scanner was faster
+                    path.rename(taken / path.name)
         for path in sorted(taken.glob("*.csv")):
             if path.name not in self.files:
                 self.execute(path)
         if self.p.ends and not self.files:
             self.env.runstop()
+
+    def leave(self, name: str) -> None:
+        if name not in self.left:
+            self.left.add(name)
+            gallery.console.print(f"{name} stays in inbox/: a file of that name was executed")
 
     def execute(self, path: Path) -> None:
         """Check every row, then order those that no earlier run has ordered."""
@@ -85,8 +90,11 @@ class OrderFiles(bt.Strategy):
         order = {"size": int(row["lots"]), "tradeid": row["number"], "why": f"row {row['row']}"}
         if row["price"]:
             order |= {"exectype": bt.Order.Limit, "price": float(row["price"])}
-        (self.buy if row["side"] == "buy" else self.sell)(data=data, **order)
         row["status"] = "Submitted"
+        try:
+            (self.buy if row["side"] == "buy" else self.sell)(data=data, **order)
+        except OrderError as error:  # what no look at the row could tell
+            row.update(status=NOT_SENT, note=str(error))
 
     def notify_order(self, order: bt.Order) -> None:
         if order.info.get("restored") and was_lost(order.executed.size, reason_of(order)):
@@ -113,73 +121,9 @@ class OrderFiles(bt.Strategy):
             del self.files[name]
 
 
-def read(path: Path, feeds: dict[str, Any]) -> list[Row]:
-    """Rows with their numbers; `note` says what is wrong with one."""
-    try:
-        lines = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        return [row_of(path, 0, {}, f"no CSV file in UTF-8: {error}")]
-    missing = [name for name in COLUMNS if name not in (lines[0] if lines else COLUMNS)]
-    if missing or not lines:
-        wrong = f"no column {missing[0]}" if missing else "no rows"
-        return [row_of(path, 0, {}, f"{wrong}; expected {','.join(COLUMNS)} and rows")]
-    return [row_of(path, n, line, fault(line, feeds)) for n, line in enumerate(lines, start=1)]
-
-
-def row_of(path: Path, row: int, line: dict[str, Any], note: str) -> Row:
-    number = int(hashlib.sha256(f"{path.name}/{row}".encode()).hexdigest()[:12], 16)
-    asked = {name: (line.get(name) or "").strip() for name in COLUMNS}
-    return {"row": row, "number": number, "status": "", "note": note} | asked | figures(0, 0.0, 0.0)
-
-
-def fault(line: dict[str, Any], feeds: dict[str, Any]) -> str:
-    """Why a row can never be sent; empty for a good one."""
-    symbol, side, lots, price = ((line.get(name) or "").strip() for name in COLUMNS)
-    if symbol not in feeds:
-        return f"symbol {symbol!r}; expected one of {', '.join(feeds)}"
-    if side not in ("buy", "sell"):
-        return f"side {side!r}; expected buy or sell"
-    if not (lots.isascii() and lots.isdigit() and int(lots) > 0):
-        return f"lots {lots!r}; expected a whole number, at least 1"
-    tick = feeds[symbol].instrument.price_tick
-    try:
-        steps = float(price or tick) / tick
-        good = 0 < steps < 1e9 and abs(steps - round(steps)) < 1e-6
-    except ValueError:
-        good = False
-    return "" if good else f"price {price!r}; expected a multiple of {tick:g}, or nothing"
-
-
-def figures(lots: float, price: float, fee: float) -> Row:
-    return {"filled": int(lots), "average": f"{price:.10g}", "fee": f"{fee:.2f}"}
-
-
-def reason_of(order: bt.Order) -> str:
-    return str(order.info.get("reason") or order.info.get("held") or "")
-
-
-def was_lost(filled: float, reason: str) -> bool:
-    return not filled and (LOST in reason or NEVER_SENT in reason)
-
-
-def known_orders(path: Path) -> dict[int, Row]:
-    """What the journal tells of rows that earlier runs ordered."""
-    if not path.exists():
-        return {}
-    with Journal(path) as journal:
-        orders, trades, known = journal.orders(), journal.trades(), {}
-    for order in orders.itertuples():
-        fills = trades[trades.key == order.key]
-        lots, number = fills.volume.sum(), Ticket.from_text(order.ticket).tradeid
-        if not was_lost(lots, order.reason):
-            price = (fills.price * fills.volume).sum() / max(lots, 1)
-            told = figures(lots, price, fills.commission_cny.sum())
-            known[number] = {"status": order.state, "note": order.reason} | told
-    return known
-
-
-def result_of(path: Path) -> list[Row]:
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+def brief(row: Row) -> tuple[str, ...]:
+    asked = f"{row['side']} {row['lots']} {row['symbol']}"
+    return (row["row"], asked, row["status"], row["note"])
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
@@ -208,19 +152,9 @@ def run(options: argparse.Namespace, store: TqStore, folder: Path, known: Any) -
         cerebro.adddata(store.getdata(symbol, history=5))
     ends = options.folder is None
     cerebro.addstrategy(OrderFiles, folder=folder, known=known, ends=ends)
-    strategy = gallery.run(cerebro)
+    strategy = gallery.run(store, cerebro)
     told = {path.name: result_of(path) for path in sorted((folder / "results").glob("*.csv"))}
-    lines = [
-        (
-            name,
-            row["row"],
-            f"{row['side']} {row['lots']} {row['symbol']}",
-            row["status"],
-            row["note"],
-        )
-        for name, rows in told.items()
-        for row in rows
-    ]
+    lines = [(name, *brief(row)) for name, rows in told.items() for row in rows]
     gallery.show("Results", ("file", "row", "instruction", "status", "why"), lines)
     return gallery.report(strategy, "Orders") | {"results": told}
 

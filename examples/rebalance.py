@@ -60,7 +60,7 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
         for symbol in options.symbols:
             cerebro.adddata(store.get_daily_data(symbol, history=20))
         cerebro.addstrategy(Rebalance, calendar=store.market_calendar(options.symbols[0]))
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         heads = ("at", "contract", ">weight", ">CNY a lot", ">exact lots", ">lots", ">change")
         gallery.show("Targets", heads, map(_row, strategy.plans))
         return gallery.report(strategy, "Weekly rebalancing") | {"plans": strategy.plans}

@@ -43,7 +43,8 @@ class HoldMain(bt.Strategy):
             self.entry = self.buy(size=self.p.lots, why="hold copper")
 
     def notify_order(self, order: bt.Order) -> None:
-        if order.status == bt.Order.Completed and order.ref == self.entry.ref:
+        ours = self.entry is not None and order.ref == self.entry.ref
+        if ours and order.status == bt.Order.Completed:
             tick = self.data.instrument.price_tick
             price = round(order.executed.price * (1 - self.p.below) / tick) * tick
             stop = {"exectype": bt.Order.Stop, "price": price}
@@ -65,7 +66,7 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
         cerebro.adddata(data)
         store.roll(data, "auto")
         cerebro.addstrategy(HoldMain)
-        strategy = gallery.run(cerebro)
+        strategy = gallery.run(store, cerebro)
         gallery.show("What the strategy heard", ("notice", "why", "stop at"), strategy.news)
         told = gallery.report(strategy, f"Roll of {options.symbol}")
         return told | {"rolled": strategy.rolled, "stops": [row[2] for row in strategy.news]}

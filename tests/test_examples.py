@@ -22,7 +22,7 @@ from tianqin_backtrader import Journal, LocalExchange
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 README = FOLDER.parent / "README.md"
-HELPERS = {"gallery", "strategy"}
+HELPERS = {"gallery", "order_rows", "parity", "strategy"}
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in HELPERS)
 GALLERY = sorted(set(EXAMPLES) - {"run_live"})  # that one has tests of its own
 CU, M = "SHFE.cu2511", "DCE.m2601"
@@ -87,7 +87,9 @@ def official(symbol: str, seconds: int, end: str, count: int) -> pd.DataFrame:
     market = LocalExchange(start=datetime(2025, 9, 16, 8))._venue.market  # noqa: DTZ001
     rows = market.klines_before(symbol, seconds * 10**9, moment_ns, count)
     names = ("open", "high", "low", "close")
-    frame = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+    frame: pd.DataFrame = pd.DataFrame(
+        [[getattr(row, name) for name in names] for row in rows], columns=names
+    )
     ends = pd.to_datetime([row.time_ns + seconds * 10**9 + 8 * 3600 * 10**9 for row in rows])
     frame.index = pd.DatetimeIndex(ends)
     return frame
@@ -374,7 +376,7 @@ def test_each_instruction_is_executed_once_whatever_dies(
     inbox.mkdir(parents=True)
     for name, text in INSTRUCTIONS.items():
         (inbox / name).write_text(text, encoding="utf-8")
-    hours = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 9, 12)}  # noqa: DTZ001
+    hours: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 9, 12)}  # noqa: DTZ001
     with LocalExchange(ticks_per_minute=6, **hours) as exchange:
         urls = {n: getattr(exchange, n) for n in ("auth_url", "md_url", "td_url")}
         env = environment(
