@@ -29,11 +29,12 @@ import gallery
 from strategy import DualMovingAverage
 
 from tianqin_backtrader import Journal, LocalExchange, TqStore
-from tianqin_backtrader.errors import WrongSetting
+from tianqin_backtrader.errors import ConfigError, TianqinError, WrongSetting
 
 LOTS = {"alice": 1, "bob": 3}
 HOURS: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 11, 30)}  # noqa: DTZ001
 PATIENCE_S = 120.0
+NOT_READY = "another account was not ready"
 
 ready: Any = None  # a barrier that the account's process shares with its parent
 
@@ -50,13 +51,20 @@ class Waiting(DualMovingAverage):
         ready.wait(PATIENCE_S)
 
 
-def trade(account: str, symbol: str, lots: int, journal: Path, urls: dict[str, Any]) -> float:
-    """In a process of its own: trade to the end of the market; returns the equity, CNY."""
-    with TqStore("kq", user=account, password="any", journal=journal, **urls) as store:
-        cerebro = gallery.cerebro(store)
-        cerebro.adddata(store.getdata(symbol, history=50))
-        cerebro.addstrategy(Waiting, lots=lots)
-        return float(gallery.run(store, cerebro).broker.getvalue())
+def trade(
+    account: str, symbol: str, lots: int, journal: Path, urls: dict[str, Any]
+) -> tuple[float, str]:
+    """In a process of its own, to the end of the market: the equity, CNY, or why there is none."""
+    try:
+        with TqStore("kq", user=account, password="any", journal=journal, **urls) as store:
+            cerebro = gallery.cerebro(store)
+            cerebro.adddata(store.getdata(symbol, history=50))
+            cerebro.addstrategy(Waiting, lots=lots)
+            return gallery.run(store, cerebro).broker.getvalue(), ""
+    except TianqinError as error:
+        return 0.0, f"{account}: {error}"
+    except BrokenBarrierError:
+        return 0.0, NOT_READY
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
@@ -91,11 +99,15 @@ def trade_all(symbol: str, journals: dict[str, Path]) -> dict[str, float]:
             for name, lots in LOTS.items()
         }
         for each in running.values():
-            each.add_done_callback(lambda done: barrier.abort() if done.exception() else None)
-        with suppress(BrokenBarrierError):  # one of them failed: its error comes with its result
+            each.add_done_callback(lambda _: barrier.abort())  # nobody waits for one that is over
+        with suppress(BrokenBarrierError):
             barrier.wait(PATIENCE_S)
         exchange.resume()
-        return {name: each.result() for name, each in running.items()}
+        ends = {name: each.result() for name, each in running.items()}
+    failures = sorted((why for _, why in ends.values() if why), key=NOT_READY.__eq__)
+    if failures:
+        raise ConfigError(failures[0])
+    return {name: equity for name, (equity, _) in ends.items()}
 
 
 def account_of(journal: Path, equity: float) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class DonchianChannel(bt.Strategy):
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    market = {"start": date(2025, 9, 16), "end": date(2025, 9, 16), "ticks_per_minute": 6}
+    market = {"start": date(2025, 9, 16), "end": date(2025, 9, 16), "ticks_per_minute": 4}
     with gallery.store(options, **market) as store:
         cerebro = gallery.cerebro(store)
         bars = (bt.TimeFrame.Minutes, 5)

@@ -23,6 +23,7 @@ from tianqin_backtrader import LocalExchange, TqStore
 from tianqin_backtrader.errors import TianqinError
 from tianqin_backtrader.exits import DONE, FAILED, code_of
 
+INTERRUPTED = 130  # as shells count Ctrl-C
 MOST_ROWS = 14  # of a table; what lies between the first and the last ones is counted
 Play = Callable[[argparse.Namespace], dict[str, Any]]
 
@@ -58,6 +59,8 @@ def main(doc: str | None, play: Play, **flags: Mapping[str, Any]) -> int:
     except TianqinError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return code_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if options.summary is not None:
         text = json.dumps(told, indent=2, ensure_ascii=False, default=str)
         options.summary.write_text(text + "\n", encoding="utf-8")

@@ -50,7 +50,7 @@ class Hans123(bt.Strategy):
             self.bottom = min(self.bottom, self.data.low[0])
         if getattr(self.data, "history_phase", False):
             return
-        if now == self.ranged:
+        if now == self.ranged and not self.position:
             self.enter()
         if self.is_over:
             self.go_flat()
@@ -72,7 +72,6 @@ class Hans123(bt.Strategy):
     def notify_timer(self, timer: Any, when: datetime, *args: Any, **kwargs: Any) -> None:
         if self.p.calendar.trading_day(when) == self.day:  # a start at night rings for yesterday
             self.is_over = True
-            self.go_flat()
 
     def go_flat(self) -> None:
         """Tried again on each bar until nothing is held."""
