@@ -20,7 +20,6 @@ import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
@@ -32,7 +31,7 @@ from tianqin_backtrader import Journal, LocalExchange, TqStore
 from tianqin_backtrader.errors import ConfigError, TianqinError, WrongSetting
 
 LOTS = {"alice": 1, "bob": 3}
-HOURS: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 11, 30)}  # noqa: DTZ001
+HOURS = gallery.hours("2025-09-16 09:00", "2025-09-16 10:45")
 PATIENCE_S = 120.0
 NOT_READY = "another account was not ready"
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,7 @@ def trading_days(labels: pd.Series[int]) -> list[date]:
 
 def mint(folder: Path, symbol: str, days: int) -> Path:
     """The klines of some days of the made-up market, as its history tells them."""
-    evening = datetime(2025, 9, 18, 20, 59)  # noqa: DTZ001  Beijing time
-    exchange = LocalExchange(start=evening, end=evening + timedelta(minutes=2))
+    exchange = LocalExchange(**gallery.hours("2025-09-18 20:59", "2025-09-18 21:01"))
     with TqStore(exchange=exchange) as store:
         cerebro = bt.Cerebro(stdstats=False)
         data = store.getdata(symbol, history=465 * days)  # copper: 465 minutes a day
@@ -173,5 +172,5 @@ def _signed(row: Row) -> str:
 
 if __name__ == "__main__":
     data = {"type": Path, "metavar": "FILE", "help": "one-minute klines of a contract"}
-    count = {"type": int, "default": 3, "help": "trading days (default: 3)"}
+    count = {"type": int, "default": 2, "help": "trading days (default: 2)"}
     sys.exit(gallery.main(__doc__, play, data=data, days=count))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import datetime
 from typing import Any
 
 import backtrader as bt
@@ -81,7 +80,7 @@ class CalendarSpread(bt.Strategy):
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    hours = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 15)}  # noqa: DTZ001
+    hours = gallery.hours("2025-09-16 09:00", "2025-09-16 15:00")
     with gallery.store(options, ticks_per_minute=6, **hours) as store:
         cerebro = gallery.cerebro(store)
         for symbol in options.symbols:

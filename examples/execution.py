@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from strategy import DualMovingAverage
 from tianqin_backtrader import Journal, LocalExchange, TqStore
 from tianqin_backtrader.errors import WrongSetting
 
-HOURS: dict[str, Any] = {"start": datetime(2025, 9, 16, 9), "end": datetime(2025, 9, 16, 15)}  # noqa: DTZ001
+HOURS = gallery.hours("2025-09-16 09:00", "2025-09-16 11:30")
 WAYS: dict[str, dict[str, Any]] = {
     "direct": {"execution": "direct"},
     "target": {"execution": "target", "min_volume": 2, "max_volume": 8},

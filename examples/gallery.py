@@ -81,6 +81,11 @@ def symbols(*defaults: str) -> dict[str, Any]:
 # ---- a run
 
 
+def hours(start: str, end: str) -> dict[str, Any]:
+    """When the embedded exchange begins and ends, Beijing time."""
+    return {"start": datetime.fromisoformat(start), "end": datetime.fromisoformat(end)}
+
+
 def store(options: argparse.Namespace, **market: Any) -> TqStore:
     """The session of `options`; `market`: what the embedded exchange of mode demo plays."""
     exchange = LocalExchange(**market) if options.mode == "demo" else None

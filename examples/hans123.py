@@ -82,7 +82,7 @@ class Hans123(bt.Strategy):
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    market = {"start": datetime(2025, 9, 16, 8, 59), "end": date(2025, 9, 17)}  # noqa: DTZ001  Beijing
+    market = gallery.hours("2025-09-16 08:59", "2025-09-17 15:30")
     with gallery.store(options, ticks_per_minute=4, **market) as store:
         cerebro = gallery.cerebro(store)
         cerebro.adddata(store.getdata(options.symbol, history=500))

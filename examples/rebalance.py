@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import backtrader as bt
@@ -54,7 +54,7 @@ class Rebalance(bt.Strategy):
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    days = {"start": datetime(2025, 9, 30, 14, 30), "end": datetime(2025, 10, 10, 22)}  # noqa: DTZ001
+    days = gallery.hours("2025-09-30 14:55", "2025-10-10 21:10")
     with gallery.store(options, ticks_per_minute=1, **days) as store:
         cerebro = gallery.cerebro(store)
         for symbol in options.symbols:

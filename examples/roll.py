@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import datetime
 from typing import Any
 
 import backtrader as bt
@@ -59,7 +58,7 @@ class HoldMain(bt.Strategy):
 
 
 def play(options: argparse.Namespace) -> dict[str, Any]:
-    hours = {"start": datetime(2025, 8, 29, 14, 30), "end": datetime(2025, 8, 29, 21, 30)}  # noqa: DTZ001
+    hours = gallery.hours("2025-08-29 14:30", "2025-08-29 21:30")
     with gallery.store(options, **hours) as store:
         cerebro = gallery.cerebro(store)
         data = store.getdata(options.symbol, history=50)

@@ -417,12 +417,12 @@ def test_backtest_and_replay_differ_by_named_rules_only(told: Any) -> None:
     summary = told("backtest")
     rows = {row["what"]: row for row in summary["rows"]}
     assert summary["unexplained"] == []
-    assert rows["bars"]["backtest"] == 3 * 465  # copper: 4 hours of night, 3 h 45 min of day
+    assert rows["bars"]["backtest"] == 2 * 465  # copper: 4 hours of night, 3 h 45 min of day
     for same in ("bars", "orders", "orders filled", "lots", "fees, CNY"):
         assert rows[same]["difference"] == 0
         assert rows[same]["backtest"] > 0
     days = [name for name in rows if name.startswith("equity")]
-    assert len(days) == 3
+    assert len(days) == 2
     assert {rows[day]["rule"] for day in days} == {"PRICES"}
     assert rows[days[-1]]["difference"] > 0  # a price tick worse is more than the book's spread
 
