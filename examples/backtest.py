@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import zlib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,18 @@ def klines_of(path: Path) -> pd.DataFrame:
     try:
         read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
         frame: pd.DataFrame = read(path)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, EOFError, ValueError, ImportError, zlib.error) as error:
         raise BadReplayFile(path, str(error), "a CSV or Parquet file of klines") from error
     missing = {"datetime", "open_oi", "close_oi", *OHLCV} - set(frame.columns)
     if missing:
         raise BadReplayFile(path, f"no column {min(missing)}", "TqSdk's columns of klines")
+    if frame.empty:
+        raise BadReplayFile(path, "no rows", "one-minute klines")
+    if not pd.api.types.is_integer_dtype(frame["datetime"]):
+        raise BadReplayFile(path, f"datetime {frame['datetime'][0]!r}", "ns since 1970 UTC")
+    apart = frame["datetime"].diff().min() / 1e9
+    if apart != 60:
+        raise BadReplayFile(path, f"klines {apart:g} s apart", "one-minute klines")
     if "trading_day" not in frame.columns:
         frame["trading_day"] = trading_days(frame["datetime"])
     frame["trading_day"] = pd.to_datetime(frame["trading_day"]).dt.date

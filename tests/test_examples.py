@@ -438,10 +438,21 @@ def test_backtest_of_real_records_has_no_unexplained_difference(
     assert rows["lots"]["difference"] == 0
 
 
+KLINES = "datetime,open,high,low,close,volume,open_oi,close_oi\n"
+DAILY = "".join(f"{n * 86_400_000_000_000},1,1,1,1,0,0,0\n" for n in (18_000, 18_001))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("when,price\n1,2\n", "close"), (None, "SHFE.cu1905.csv"), ("", "SHFE.cu1905.csv")],
-    ids=["columns", "missing", "empty"],
+    [
+        (None, "SHFE.cu1905.csv"),
+        ("", "SHFE.cu1905.csv"),
+        ("when,price\n1,2\n", "close"),
+        (KLINES + "2019-03-04 22:51:00,1,1,1,1,0,0,0\n", "'2019-03-04 22:51:00'"),
+        (KLINES + DAILY, "86400 s apart"),
+        (KLINES, "no rows"),
+    ],
+    ids=["missing", "empty", "columns", "text", "daily", "no rows"],
 )
 def test_backtest_says_what_is_wrong_with_a_file(
     text: str | None,
