@@ -87,7 +87,8 @@ class OrderFiles(bt.Strategy):
         self.write(path.name)
 
     def send(self, row: Row, data: Any) -> None:
-        order = {"size": int(row["lots"]), "tradeid": row["number"], "why": f"row {row['row']}"}
+        why = f"{row['file']}:{row['row']}"
+        order = {"size": int(row["lots"]), "tradeid": row["number"], "why": why}
         if row["price"]:
             order |= {"exectype": bt.Order.Limit, "price": float(row["price"])}
         row["status"] = "Submitted"

@@ -35,7 +35,8 @@ def read(path: Path, feeds: dict[str, Any]) -> list[Row]:
 def row_of(path: Path, row: int, line: dict[str, Any], note: str) -> Row:
     number = int(hashlib.sha256(f"{path.name}/{row}".encode()).hexdigest()[:12], 16)
     asked = {name: (line.get(name) or "").strip() for name in COLUMNS}
-    return {"row": row, "number": number, "status": "", "note": note} | asked | figures(0, 0.0, 0.0)
+    known = {"file": path.name, "row": row, "number": number, "status": "", "note": note}
+    return known | asked | figures(0, 0.0, 0.0)
 
 
 def fault(line: dict[str, Any], feeds: dict[str, Any]) -> str:
