@@ -8,7 +8,9 @@ cerebro.adddata(store.getdata("SHFE.cu2512"))      # one-minute bars from ticks,
 
 from . import errors
 from .analyzers import TradingDayReturns, TradingDays
+from .background import BackgroundRun
 from .broker import TqBroker
+from .candles import candlestick
 from .commission import TqCommInfo
 from .feed import TqData
 from .journal import Journal
@@ -19,6 +21,7 @@ from .sim import LocalExchange
 from .store import TqStore
 
 __all__ = [
+    "BackgroundRun",
     "Journal",
     "LocalExchange",
     "MarketCalendar",
@@ -30,6 +33,7 @@ __all__ = [
     "TqStore",
     "TradingDayReturns",
     "TradingDays",
+    "candlestick",
     "errors",
 ]
 

@@ -176,10 +176,18 @@ class Connection:
         """One contract's terms and today's limits, its quote subscribed; see `Listing`."""
         return self.listing.instruments([symbol])[symbol]
 
-    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
-        answer = self.api.query_graphql(text, {"instrument_id": symbols})
-        self._note_news()
+    def query(self, text: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        """Ask the contract service and wait. Raises `GatewayTimeout`."""
+        try:
+            answer = self.api.query_graphql(text, variables)
+        except TqTimeoutError as error:
+            raise GatewayTimeout("no answer of the contract service within 30 s") from error
+        finally:
+            self._note_news()
         return cast("Mapping[str, Any]", answer)
+
+    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
+        return self.query(text, {"instrument_id": symbols})
 
     def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
         """As `TqApi.get_quote_list`, which waits in vain for a quote of what never traded yet."""
@@ -221,7 +229,10 @@ class Connection:
         return self._charts.klines(symbol, duration_s, count)
 
     def history(self, symbol: str, duration_s: int, count: int) -> list[Kline]:
-        """Up to `count` official klines, oldest first, the newest still open."""
+        """Up to `count` official klines, oldest first, the newest still open.
+
+        duration_s 0: ticks.
+        """
         request = self.klines(symbol, duration_s, count)
         try:
             self.wait_until(lambda: request.is_ready, f"klines of {symbol}")

@@ -18,7 +18,8 @@ from .clock import MarketClock, long_past_ns
 from .config import Settings, load_settings, refuse_unbuilt
 from .connection import Connection
 from .demo import DemoMarket
-from .errors import NotStarted, WrongSetting
+from .errors import NotStarted, SessionElsewhere, WrongSetting
+from .exploring import Exploring
 from .feed import TqData
 from .floor import Floor
 from .journal import JournalWriter
@@ -41,7 +42,7 @@ T = TypeVar("T")
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore:
+class TqStore(Exploring):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -112,6 +113,8 @@ class TqStore:
 
         Raises `LoginRefused` or `GatewayTimeout`.
         """
+        if self._is_elsewhere:
+            raise SessionElsewhere("start")
         if data is not None:
             self.datas.append(data)
         if broker is not None:
@@ -132,15 +135,22 @@ class TqStore:
         _open_stores.add(self)
 
     def stop(self) -> None:
-        """Close the session; does nothing when it is closed."""
+        """Close the session, and a run in the background; does nothing when it is closed."""
+        if self._worker is not None and self._is_elsewhere:
+            self._worker.end()
+            return
+        self._disconnect()
+        self.datas, self._sessions, self._wanted = [], {}, {}
+        self._stop_demo()
+
+    def _disconnect(self) -> None:
+        """Close the session; the embedded exchange goes on."""
         connection, self._connection = self._connection, None
         self._pump = self._floor = None
         self._begun = False
-        self.datas, self._sessions, self._wanted = [], {}, {}
         if connection is not None:
             connection.close()  # targets still write their ends down
         self._books.close()
-        self._stop_demo()
 
     def __enter__(self) -> TqStore:
         return self
@@ -178,6 +188,8 @@ class TqStore:
 
     @property
     def connection(self) -> Connection:
+        if self._is_elsewhere:
+            raise SessionElsewhere("the session")
         return _session(self._connection)
 
     @property
