@@ -45,7 +45,8 @@ CONTRACT_COLUMNS = (
 def beijing_index(times_ns: Iterable[int], name: str) -> pd.DatetimeIndex:
     """Times, ns since 1970 UTC, as an index in Beijing time."""
     moments = pd.to_datetime(pd.Series(list(times_ns), dtype="int64"), utc=True)
-    return pd.DatetimeIndex(moments, name=name).tz_convert(ZONE)
+    index: pd.DatetimeIndex = pd.DatetimeIndex(moments, name=name).tz_convert(ZONE)
+    return index
 
 
 def session_of(sessions: Sessions, trading_day: date, start_ns: int, end_ns: int) -> str:
@@ -67,7 +68,7 @@ def session_of(sessions: Sessions, trading_day: date, start_ns: int, end_ns: int
 def bar_frame(bars: Sequence[Bar], sessions: Sessions) -> pd.DataFrame:
     """Bars, oldest first; prices in CNY, volume and open interest in lots."""
     named = [session_of(sessions, bar.trading_day, bar.start_ns, bar.end_ns) for bar in bars]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "open": [bar.open for bar in bars],
         "high": [bar.high for bar in bars],
         "low": [bar.low for bar in bars],
@@ -119,18 +120,24 @@ def contract_frame(rows: Sequence[Mapping[str, Any]], mains: set[str]) -> pd.Dat
         columns[name] = pd.to_numeric(pd.Series([row.get(source) for row in rows]), errors="coerce")
     columns["main"] = [row["instrument_id"] in mains for row in rows]
     index = pd.Index([str(row["instrument_id"]) for row in rows], name="symbol")
-    return pd.DataFrame({name: list(columns[name]) for name in CONTRACT_COLUMNS}, index=index)
+    frame: pd.DataFrame = pd.DataFrame(
+        {name: list(columns[name]) for name in CONTRACT_COLUMNS}, index=index
+    )
+    return frame
 
 
 def _frame(columns: Mapping[str, list[Any]], index: pd.DatetimeIndex) -> pd.DataFrame:
-    frame = pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})
+    frame: pd.DataFrame = pd.DataFrame(
+        {name: pd.Series(values) for name, values in columns.items()}
+    )
     for name in frame.columns:
         kind = _KINDS.get(str(name), "float64")
         frame[name] = frame[name].astype(kind)
-    return frame.set_index(index)
+    frame.index = index
+    return frame
 
 
-_KINDS = {
+_KINDS: dict[str, Any] = {
     "volume": "int64",
     "open_interest": "int64",
     "bid_volume": "int64",

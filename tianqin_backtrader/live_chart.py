@@ -40,13 +40,14 @@ def keep_drawing(draw: Callable[[], Any], run: threading.Thread, every_s: float)
 def _display(figure: Any) -> Any:
     """Show a figure so that it can be replaced."""
     try:
-        from IPython import get_ipython  # noqa: PLC0415 - optional
-        from IPython.display import display  # noqa: PLC0415
+        import IPython.display  # noqa: PLC0415 - optional
+
+        shell = IPython.get_ipython()
     except ImportError:
-        get_ipython = None
-    if get_ipython is None or get_ipython() is None:
+        shell = None
+    if shell is None:
         raise ConfigError("show() draws below a notebook's cell; elsewhere use chart().show()")
-    return display(_bundle(figure), raw=True, display_id=True)
+    return IPython.display.display(_bundle(figure), raw=True, display_id=True)
 
 
 def _bundle(figure: Any) -> dict[str, Any]:

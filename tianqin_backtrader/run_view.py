@@ -179,7 +179,8 @@ class RunView:
             "price": [fill.price for fill in fills],
         }
         index = beijing_index((fill.time_ns for fill in fills), "time")
-        return pd.DataFrame(columns, index=index).sort_index()
+        frame: pd.DataFrame = pd.DataFrame(columns, index=index).sort_index()
+        return frame
 
 
 def position_frame(positions: tuple[AccountPosition, ...]) -> pd.DataFrame:
@@ -199,4 +200,5 @@ def position_frame(positions: tuple[AccountPosition, ...]) -> pd.DataFrame:
         for held in positions
     ]
     index = pd.Index([held.symbol for held in positions], name="symbol", dtype="str")
-    return pd.DataFrame(rows, index=index, columns=list(POSITION_COLUMNS))
+    frame: pd.DataFrame = pd.DataFrame(rows, index=index, columns=list(POSITION_COLUMNS))
+    return frame
