@@ -116,7 +116,7 @@ def test_few_bars_can_be_drawn(minutes: pd.DataFrame, count: int) -> None:
 
 
 def test_bad_input_is_named(minutes: pd.DataFrame) -> None:
-    with pytest.raises(WrongSetting, match="'blue'.*'red_up' or 'green_up'"):
+    with pytest.raises(WrongSetting, match=r"'blue'.*'red_up' or 'green_up'"):
         candlestick(minutes, colors="blue")
     with pytest.raises(WrongSetting, match="without volume"):
         candlestick(minutes.drop(columns="volume"))

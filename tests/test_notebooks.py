@@ -130,7 +130,7 @@ def test_a_first_chart_takes_less_than_two_minutes(ran: dict[str, Ran]) -> None:
 
 
 def test_data_and_sessions(ran: dict[str, Ran]) -> None:
-    """By hand: 21:00-01:00, 9:00-10:15 and 10:30-11:30, 13:30-15:00; index futures 9:30 to 15:00."""
+    """By hand: copper 21:00-1:00, 9:00-10:15, 10:30-11:30, 13:30-15:00; meal until 23:00."""
     done = ran["01_data_and_sessions"]
     assert done.found == {
         "sessions": [240, 135, 90],

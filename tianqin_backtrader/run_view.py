@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from html import escape
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import pandas as pd
@@ -110,7 +110,7 @@ class RunView:
     _trades: dict[str, Trade] = field(default_factory=dict)
     _status: list[RunStatus] = field(default_factory=lambda: [RunStatus()])
     _contracts: dict[str, str] = field(default_factory=dict)  # by feed
-    _lock: Lock = field(default_factory=Lock)
+    _lock: RLock = field(default_factory=RLock)  # a forgotten run asks as it is collected
 
     # ---- the run's thread
 
