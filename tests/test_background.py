@@ -15,9 +15,9 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 import pytest
+import tqsdk
 from support import run
 
-import tianqin_backtrader.connection as connection_module
 from tianqin_backtrader import BackgroundRun, LocalExchange, TqStore
 from tianqin_backtrader.errors import (
     NotStarted,
@@ -135,14 +135,14 @@ def test_bars_are_as_history_has_them() -> None:
 
 def test_tqapi_lives_in_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     used: set[tuple[str, str]] = set()
-    made: Any = connection_module.TqApi
+    made: Any = tqsdk.TqApi
 
-    class Watched(made):  # type: ignore[misc]
+    class Watched(made):
         def __getattribute__(self, name: str) -> Any:
             used.add((name, threading.current_thread().name))
             return super().__getattribute__(name)
 
-    monkeypatch.setattr(connection_module, "TqApi", Watched)
+    monkeypatch.setattr("tianqin_backtrader.connection.TqApi", Watched)
     with TqStore(exchange=LocalExchange(end=END)) as store:
         background = store.run_background(cerebro_of(store, trade_now_and_then))
         while background.status().state is not RunState.ENDED:

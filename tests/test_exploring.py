@@ -39,7 +39,8 @@ def held_at(text: str) -> LocalExchange:
 
 
 def beijing(text: str) -> pd.Timestamp:
-    return pd.Timestamp(text, tz="Asia/Shanghai")
+    moment: pd.Timestamp = pd.Timestamp(text, tz="Asia/Shanghai")
+    return moment
 
 
 # ---- bars

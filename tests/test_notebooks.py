@@ -87,7 +87,7 @@ class Ran:
 
     @property
     def text(self) -> str:
-        return nbformat.writes(self.notebook)
+        return str(nbformat.writes(self.notebook))
 
 
 @pytest.fixture(scope="module")
