@@ -40,9 +40,9 @@ class DualMovingAverage(bt.Strategy):
         self.order, self.fills = None, []
 
     def notify_order(self, order):
-        for bit in order.executed.iterpending():
-            when = self.data.num2date(bit.dt).replace(tzinfo=None)
-            self.fills.append((when, int(bit.size), bit.price))
+        done = order.executed
+        if order.status == order.Completed:
+            self.fills.append((self.data.num2date(done.dt), int(done.size), done.price, done.comm))
         if self.order is not None and order.ref == self.order.ref and not order.alive():
             self.order = None
 
@@ -61,7 +61,8 @@ class DualMovingAverage(bt.Strategy):
 # ## The backtest
 #
 # Its data: official bars of the day and of the day before, from an exchange that stands at the day's
-# close. `TqCommInfo` brings the contract's multiplier, margin and fees.
+# close. `TqCommInfo` brings the contract's multiplier, margin and fees; closing today's copper costs
+# twice as much.
 
 
 # %%
@@ -79,21 +80,24 @@ with TqStore(exchange=LocalExchange(start=datetime(2025, 9, 16, 15, 1))) as stor
 frame = bars.drop(columns=["trading_day", "session"])
 frame["day"] = bars["trading_day"].dt.strftime("%Y%m%d").astype(int)
 
+data = Bars(dataname=frame, tz=BEIJING)
 cerebro = bt.Cerebro(stdstats=False)
+cerebro.adddata(data)
 cerebro.broker.setcash(10_000_000)
 cerebro.broker.addcommissioninfo(
     TqCommInfo(
         mult=int(terms["volume_multiple"]),
         margin=terms["margin_cny"],
         commission=terms["commission_cny"],
+        close_today=2 * terms["commission_cny"],
+        exchange_id="SHFE",
+        data=data,
     )
 )
 cerebro.broker.set_slippage_fixed(terms["price_tick"], slip_out=True)
-data = Bars(dataname=frame, tz=BEIJING)
-cerebro.adddata(data)
 cerebro.addstrategy(DualMovingAverage)
 tested = cerebro.run()[0]
-print(len(tested.fills), "fills,", f"{cerebro.broker.getvalue():,.2f} CNY")
+print(len(tested.fills), "orders filled,", f"{cerebro.broker.getvalue():,.2f} CNY")
 
 # %% [markdown]
 # ## The embedded exchange
@@ -114,19 +118,34 @@ with TqStore(exchange=LocalExchange(start=DAY, end=DAY)) as store:
 run
 
 # %% [markdown]
-# Both saw the same bars, and traded at the same bars in the same direction. The exchange fills at
-# its book's prices a moment after the bar's end; a backtest takes the next bar's open and a tick.
+# Both saw the same bars, and wrote the same orders. The exchange fills a moment after the bar's end,
+# at its book's prices; a backtest knows only bars, fills in the next one, at its open and a tick, and
+# stamps the fill with that bar's end.
 
 # %%
 live = run.bars(n=2 * 465)
 same_bars = bool((live["close"].to_numpy() == bars["close"].to_numpy()).all())
-same_orders = [size for _, size, _ in tested.fills], [size for _, size, _ in traded.fills]
-pd.DataFrame(
+fills = pd.DataFrame(
     {
-        "backtest": [f"{when:%H:%M} {size:+d} @ {price:g}" for when, size, price in tested.fills],
-        "exchange": [f"{when:%H:%M} {size:+d} @ {price:g}" for when, size, price in traded.fills],
+        "lots": [size for _, size, _, _ in tested.fills],
+        "backtest at": [f"{when:%H:%M}" for when, *_ in tested.fills],
+        "backtest": [price for _, _, price, _ in tested.fills],
+        "fee": [fee for *_, fee in tested.fills],
+        "exchange at": [f"{when:%H:%M}" for when, *_ in traded.fills],
+        "exchange": [price for _, _, price, _ in traded.fills],
+        "fee there": [fee for *_, fee in traded.fills],
     }
 )
+same_orders = fills["lots"].tolist() == [size for _, size, _, _ in traded.fills]
+fills
+
+# %% [markdown]
+# Orders, lots and fees are the same, and the money differs by exactly what the fill prices differ.
+
+# %%
+difference = broker.getvalue() - tested.broker.getvalue()
+by_prices = 5 * (fills["lots"] * (fills["backtest"] - fills["exchange"])).sum()
+pd.Series({"difference of equity": difference, "of fill prices": by_prices}, name="CNY")
 
 # %%
 run.chart(n=465)

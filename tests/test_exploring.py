@@ -126,6 +126,16 @@ def test_the_open_bar_is_left_out(now: str, last: str) -> None:
         assert store.history(CU, n=3).index[-1] == beijing(last)
 
 
+def test_the_minute_after_midnight_is_of_the_night() -> None:
+    """Its label, 00:00 of the trading day, is that of the daily bar as well."""
+    with TqStore(exchange=held_at("2025-09-16 00:02:30")) as store:
+        found = store.history(CU, n=3)
+        long = store.history(CU, compression=240, n=1)
+    assert [f"{end:%H:%M}" for end in found.index] == ["00:00", "00:01", "00:02"]
+    assert list(found["session"]) == [NIGHT] * 3
+    assert (long.index[0], long["session"].iloc[0]) == (beijing("2025-09-16 00:00"), NIGHT)
+
+
 def test_a_main_contract_has_a_history_too() -> None:
     with TqStore(exchange=held_at("2025-09-16 10:00:00")) as store:
         contracts = store.contracts("cu")

@@ -21,7 +21,7 @@ BUY, SELL = "#1f5fd0", "#8a2be2"
 NIGHT, EDGE, GRID = "rgba(70,90,130,0.09)", "rgba(70,90,130,0.45)", "#e8e8ee"
 MOST_SHAPES = 120  # days and nights marked; beyond, a chart of lines shows nothing
 TICKS = 9  # labels of the time axis, at most
-STEPS = (1, 2, 5, 10, 15, 30, 60, 120)  # minutes between labels
+STEPS = (1, 2, 5, 10, 15, 30, 60)  # minutes between labels
 NEEDED = ("open", "high", "low", "close", "volume", "trading_day", "session")
 
 

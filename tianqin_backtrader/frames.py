@@ -54,11 +54,11 @@ def session_of(sessions: Sessions, trading_day: date, start_ns: int, end_ns: int
 
     A bar outside today's hours, which have changed over the years, is named by the clock.
     """
-    whole_day = start_ns == midnight_ns(trading_day)  # the label of a daily bar
+    is_day = start_ns == midnight_ns(trading_day) and end_ns - start_ns > 6 * HOUR_NS  # its label
     names = [
         _name(stretch)
         for stretch in sessions.stretches(trading_day)
-        if whole_day or (stretch.start_ns < end_ns and start_ns < stretch.end_ns)
+        if is_day or (stretch.start_ns < end_ns and start_ns < stretch.end_ns)
     ]
     if not names:
         names = [_name(Stretch(end_ns - 1, end_ns, trading_day))]
