@@ -26,8 +26,7 @@ import backtrader as bt
 from tianqin_backtrader import LocalExchange, TqStore
 
 SYMBOL = "SHFE.cu2512"
-market = LocalExchange(end=datetime(2025, 9, 15, 21, 40), speed=300).start()
-store = TqStore(exchange=market)
+store = TqStore(exchange=LocalExchange(end=datetime(2025, 9, 15, 21, 40), speed=300))
 
 
 class Breakout(bt.Strategy):
@@ -63,7 +62,7 @@ run
 # %%
 import time
 
-while run.status().live_bars < 2:
+while run.status().live_bars < 2 and not run.status().state.is_final:
     time.sleep(0.1)
 run.show(n=120, every_s=1.0)
 
@@ -82,7 +81,8 @@ run.positions()
 # hand to `call`: `run.call(cerebro.broker.cancel_all)`, or an order of your own.
 
 # %%
-store.history(SYMBOL, n=5)
+asked = store.history(SYMBOL, n=5)
+asked
 
 # %%
 lots = run.call(lambda: cerebro.broker.getposition(cerebro.datas[0]).size)
@@ -109,6 +109,7 @@ class Broken(bt.Strategy):
         raise RuntimeError("no such indicator")
 
 
+store = TqStore()  # another exchange: the records of the first one are over
 again = bt.Cerebro(tz=0, stdstats=False)
 again.setbroker(store.getbroker())
 again.adddata(store.getdata(SYMBOL, history=5))
@@ -122,4 +123,3 @@ failed
 
 # %%
 store.stop()
-market.stop()

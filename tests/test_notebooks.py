@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import os
 import re
 import subprocess
@@ -24,7 +24,7 @@ README = FOLDER.parent / "README.md"
 CHART = "application/vnd.plotly.v1+json"
 PATIENCE_S = 120
 FIRST_CHART_S = 120.0  # what the project promises
-# Evaluated in the kernel when the notebook is over: what it found, as a Python literal.
+# Evaluated in the kernel when the notebook is over: what it found, printed as JSON.
 FINDINGS = {
     "01_data_and_sessions": """dict(
         sessions=day.tolist(), same_volume=same_volume, hours=hours, main=int(contracts.main.sum()),
@@ -38,7 +38,8 @@ FINDINGS = {
     "03_live_in_a_notebook": """dict(
         live=run.status().live_bars, early=seen.live_bars, state=run.status().state.value,
         trades=run.status().trades, held=int(run.positions()["net"].sum()), lots=int(lots),
-        failed=failed.status().error, strategies=len(strategies))""",
+        failed=failed.status().error, strategies=len(strategies), asked=len(asked),
+        last=str(run.bars().index[-1]))""",
     "04_reading_the_journal": """dict(
         orders=len(orders), legs=len(legs), trades=len(trades), cash=float(cash), held=held,
         profit=float(profit), fees=float(fees["sum"].sum()),
@@ -59,7 +60,8 @@ class Ran:
 
     def __init__(self, path: Path, home: Path) -> None:
         self.notebook = jupytext.read(path)
-        self.notebook.cells.append(nbformat.v4.new_code_cell(FINDINGS[path.stem]))
+        found = f"import json; print(json.dumps({FINDINGS[path.stem]}, default=lambda v: v.item()))"
+        self.notebook.cells.append(nbformat.v4.new_code_cell(found))
         client = NotebookClient(
             self.notebook,
             timeout=PATIENCE_S,
@@ -71,16 +73,12 @@ class Ran:
         self._began = time.monotonic()
         client.execute(env=clean_environment(home))
         self.seconds = time.monotonic() - self._began
-        *_, last = self.outputs(-1)
-        self.found: dict[str, Any] = ast.literal_eval(last["data"]["text/plain"])
+        self.found: dict[str, Any] = json.loads(self.notebook.cells[-1].outputs[-1]["text"])
 
     def _look(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         charted = any(CHART in output.get("data", {}) for output in cell.outputs)
         if charted and self.first_chart_s is None:
             self.first_chart_s = time.monotonic() - self._began
-
-    def outputs(self, number: int) -> list[Any]:
-        return list(self.notebook.cells[number].outputs)
 
     @property
     def charts(self) -> list[dict[str, Any]]:
@@ -168,14 +166,15 @@ def test_backtest_to_exchange(ran: dict[str, Ran]) -> None:
 def test_live_in_a_notebook(ran: dict[str, Ran]) -> None:
     done = ran["03_live_in_a_notebook"]
     found = done.found
-    assert found["live"] == 40
-    assert 2 <= found["early"] <= 40
+    assert found["last"] == "2025-09-15 21:40:00+08:00"
+    assert 2 <= found["early"] <= found["live"] <= 40  # the market goes on while TqSdk logs in
+    assert found["asked"] == 5
     assert (found["state"], found["strategies"]) == ("ended", 1)
     assert found["failed"] == "RuntimeError: no such indicator"
     assert found["trades"] > 0
     assert {found["held"], found["lots"]} <= {-1, 0, 1}
     shown, last = done.charts
-    assert len(last["data"][0]["x"]) == 100
+    assert len(last["data"][0]["x"]) == 60 + found["live"]
     assert shown["data"][0]["close"] == last["data"][0]["close"]  # drawn anew until the end
 
 
