@@ -15,18 +15,18 @@
 # # 3. Live in a notebook
 #
 # `store.run_background(cerebro)` runs Cerebro in a thread of its own. TqApi lives there; the notebook
-# stays free: look at the run, ask it something, stop it. Here the embedded exchange trades 40 minutes
-# of an evening, 300 times as fast as the clock; with `TqStore("kq")` the same cells run on 快期模拟.
+# stays free: look at the run, ask it something, stop it. Here the embedded exchange trades an evening,
+# 300 times as fast as the clock; with `TqStore("kq")` the same cells run on 快期模拟.
 
 # %%
-from datetime import datetime
+import time
 
 import backtrader as bt
 
 from tianqin_backtrader import LocalExchange, TqStore
 
 SYMBOL = "SHFE.cu2512"
-store = TqStore(exchange=LocalExchange(end=datetime(2025, 9, 15, 21, 40), speed=300))
+store = TqStore(exchange=LocalExchange(speed=300))
 
 
 class Breakout(bt.Strategy):
@@ -60,9 +60,7 @@ run
 # meanwhile. Triangles are the account's fills.
 
 # %%
-import time
-
-while run.status().live_bars < 2 and not run.status().state.is_final:
+while run.status().live_bars < 2:
     time.sleep(0.1)
 run.show(n=120, every_s=1.0)
 
@@ -89,10 +87,13 @@ lots = run.call(lambda: cerebro.broker.getposition(cerebro.datas[0]).size)
 lots
 
 # %% [markdown]
-# `wait()` returns when the market's records are over, and raises what the strategy raised. On a real
-# market there is no such end: `run.stop()`.
+# `stop()` ends the run within a second, also when the market is silent. `wait()` returns the
+# strategies, and raises what they raised; where the market's records have an end, it waits for that.
 
 # %%
+while run.status().live_bars < 30:
+    time.sleep(0.1)
+stopped = run.stop()
 strategies = run.wait()
 run
 
@@ -109,7 +110,7 @@ class Broken(bt.Strategy):
         raise RuntimeError("no such indicator")
 
 
-store = TqStore()  # another exchange: the records of the first one are over
+store = TqStore()  # the first exchange ended with its store's session
 again = bt.Cerebro(tz=0, stdstats=False)
 again.setbroker(store.getbroker())
 again.adddata(store.getdata(SYMBOL, history=5))

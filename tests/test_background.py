@@ -238,6 +238,15 @@ def test_a_second_run_works(first: str) -> None:
         assert len({bar[0] for bar in seen}) == len(seen) >= 10
 
 
+def test_an_exchange_that_ended_with_its_store_is_not_replaced_in_silence() -> None:
+    """A second run on a made-up market instead of the one that was asked for misled."""
+    with TqStore(exchange=LocalExchange(end=END)) as store:
+        store.run_background(cerebro_of(store)).wait(PATIENCE_S)
+        again = store.run_background(cerebro_of(store))
+        with pytest.raises(WrongSetting, match="its day is over"):
+            again.wait(PATIENCE_S)
+
+
 def test_the_store_s_end_is_the_run_s() -> None:
     with TqStore() as store:
         background = store.run_background(cerebro_of(store))

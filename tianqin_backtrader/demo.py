@@ -15,11 +15,14 @@ class DemoMarket:
     """
 
     def __init__(self, exchange: LocalExchange | None) -> None:
-        self._exchange = exchange
+        self._given = self._exchange = exchange
         self._stops_it = self._holds_it = False
 
     def start(self, settings: Settings) -> tuple[float | None, Settings, int]:
-        """The market's pace, `settings` that lead there, and its time, ns since 1970 UTC."""
+        """The market's pace, `settings` that lead there, and its time, ns since 1970 UTC.
+
+        Raises `WrongSetting` for an exchange that has been stopped: its day is over.
+        """
         exchange = self._exchange or LocalExchange()
         self._stops_it = self._stops_it or not exchange.is_running
         self._exchange = exchange.start()
@@ -45,4 +48,4 @@ class DemoMarket:
         self.let_go()
         if self._exchange is not None and self._stops_it:
             self._exchange.stop()
-            self._exchange, self._stops_it = None, False
+            self._exchange, self._stops_it = self._given, False
