@@ -26,8 +26,10 @@ def keep_drawing(draw: Callable[[], Any], run: threading.Thread, every_s: float)
     shown = _display(draw())
 
     def go_on() -> None:
-        while run.is_alive():
+        is_over = False
+        while not is_over:
             run.join(every_s)
+            is_over = not run.is_alive()  # before the picture: the last one shows the end
             try:
                 shown.update(_bundle(draw()), raw=True)
             except Exception:
