@@ -142,8 +142,9 @@ def test_tqapi_lives_in_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> Non
             used.add((name, threading.current_thread().name))
             return super().__getattribute__(name)
 
-    monkeypatch.setattr("tianqin_backtrader.connection.TqApi", Watched)
     with TqStore(exchange=LocalExchange(end=END)) as store:
+        store.history(CU, n=1)  # opens a session in this thread, which must not be the run's
+        monkeypatch.setattr("tianqin_backtrader.connection.TqApi", Watched)
         background = store.run_background(cerebro_of(store, trade_now_and_then))
         while background.status().state is not RunState.ENDED:
             background.status(), background.positions(), background.chart(), repr(background)

@@ -11,6 +11,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -20,7 +21,8 @@ import backtrader as bt
 import pandas as pd
 
 from .candles import candlestick
-from .errors import NotStarted
+from .clock import monotonic_ns
+from .errors import GatewayTimeout, NotStarted
 from .live_chart import keep_drawing
 from .run_view import RunState, RunStatus, RunView, position_frame
 from .run_watch import RoundWatch
@@ -32,6 +34,8 @@ __all__ = ["BackgroundRun", "Worker"]
 
 logger = logging.getLogger(__name__)
 
+SECOND_NS = 1_000_000_000
+STEP_S = 0.2
 ENDS_S = 30.0  # how long a run may take to end when its store is closed
 ANSWER_S = 60.0  # how long a question may wait: TqSdk's 30 s, and the round before
 
@@ -92,7 +96,8 @@ class BackgroundRun:
     def call(self, act: Callable[[], T]) -> T:
         """Let the run's thread do `act` between two rounds, such as `broker.cancel_all`.
 
-        Returns what it returns and raises what it raises; `NotStarted` when the run is over.
+        Returns what it returns and raises what it raises; `NotStarted` when the run is over,
+        `GatewayTimeout` when it has not answered within a minute.
         """
         return self._worker.call(act)
 
@@ -147,18 +152,24 @@ class Worker(threading.Thread):
         self.ask()
         if threading.current_thread() is self:
             return False
-        self.join(timeout_s)
+        self._await(timeout_s)
         if self.is_alive():
             logger.warning("the run in the background has not ended after %g s", timeout_s)
         return not self.is_alive()
 
     def wait(self, timeout_s: float | None) -> list[Any]:
-        self.join(timeout_s)
+        self._await(timeout_s)
         if self.is_alive():
             raise TimeoutError(f"the run still goes on after {timeout_s:g} s")
         if self._error is not None:
             raise self._error
         return self._strategies
+
+    def _await(self, timeout_s: float | None) -> None:
+        """Join in small steps: Windows lets nobody interrupt a long one."""
+        ends_ns = None if timeout_s is None else monotonic_ns() + int(timeout_s * SECOND_NS)
+        while self.is_alive() and (ends_ns is None or monotonic_ns() < ends_ns):
+            self.join(STEP_S if timeout_s is None else min(timeout_s, STEP_S))
 
     def call(self, act: Callable[[], T]) -> T:
         """Let the run's thread do `act`; see `BackgroundRun.call`."""
@@ -169,7 +180,10 @@ class Worker(threading.Thread):
             if self._is_over:
                 raise NotStarted("a question to a run that is over")
             self._questions.put((act, answer))
-        return answer.result(ANSWER_S)
+        done, _ = futures.wait([answer], ANSWER_S)
+        if not done:
+            raise GatewayTimeout(f"the run has not answered within {ANSWER_S:.0f} s")
+        return answer.result()
 
     # ---- the run's own thread
 
