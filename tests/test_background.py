@@ -198,11 +198,34 @@ def test_stop_works_within_a_second_in_silence(silent: tuple[LocalExchange, TqSt
     assert background.stop()  # again does nothing
 
 
-def test_a_run_that_is_stopped_before_it_began_ends() -> None:
+def test_a_run_that_is_stopped_before_it_began_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cerebro forgets at its start that it was to stop."""
+    asked = threading.Event()
+    begin = bt.Cerebro.run
+
+    def late(cerebro: Any) -> Any:
+        asked.wait(PATIENCE_S)
+        return begin(cerebro)
+
+    monkeypatch.setattr(bt.Cerebro, "run", late)
     with TqStore(exchange=LocalExchange()) as store:  # has no end of its own
         background = store.run_background(cerebro_of(store))
-        assert background.stop(PATIENCE_S)
+        assert not background.stop(timeout_s=0)
+        asked.set()
+        background.wait(PATIENCE_S)
         assert background.status().state is RunState.STOPPED
+
+
+def test_the_last_moment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trades after the last look at the account, before the session closes."""
+    monkeypatch.setattr("tianqin_backtrader.run_watch.LOOK_NS", 2**62)
+    with TqStore(exchange=LocalExchange(end=END)) as store:
+        background = store.run_background(cerebro_of(store, trade_now_and_then))
+        background.wait(PATIENCE_S)
+    status = background.status()
+    assert status.trades == 5
+    assert len(status.positions) == 1
+    assert status.account is not None
 
 
 def test_waiting_has_an_end(silent: tuple[LocalExchange, TqStore]) -> None:
