@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,9 +101,7 @@ def cerebro(opened: TqStore, **broker: Any) -> bt.Cerebro:
 
 def run(opened: TqStore, engine: bt.Cerebro) -> Any:
     """Run on `opened` to the end of the market, or to Ctrl-C; returns the strategy."""
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), lambda *_: engine.runstop())
-    return engine.run()[0]
+    return opened.run(engine)[0]
 
 
 # ---- what it did

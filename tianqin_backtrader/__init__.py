@@ -8,7 +8,9 @@ cerebro.adddata(store.getdata("SHFE.cu2512"))      # one-minute bars from ticks,
 
 from . import errors
 from .analyzers import TradingDayReturns, TradingDays
+from .background import BackgroundRun
 from .broker import TqBroker
+from .candles import candlestick
 from .commission import TqCommInfo
 from .feed import TqData
 from .journal import Journal
@@ -20,6 +22,7 @@ from .sim import LocalExchange
 from .store import TqStore
 
 __all__ = [
+    "BackgroundRun",
     "Journal",
     "LocalExchange",
     "MarketCalendar",
@@ -32,6 +35,7 @@ __all__ = [
     "TqStore",
     "TradingDayReturns",
     "TradingDays",
+    "candlestick",
     "errors",
 ]
 

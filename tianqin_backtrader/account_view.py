@@ -84,6 +84,11 @@ class AccountView:
         tree = self._tree("trades")
         return [trade_from(tree[trade_id]) for trade_id in tree]
 
+    @property
+    def trade_count(self) -> int:
+        """How many trades of this trading day the account shows."""
+        return len(self._tree("trades"))
+
     def _tree(self, kind: str) -> Any:
         return self._node("trade", self._key(), kind)
 

@@ -203,10 +203,18 @@ class Connection(MarketData):
 
     # ---- market data
 
-    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
-        answer = self.api.query_graphql(text, {"instrument_id": symbols})
-        self._note_news()
+    def query(self, text: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        """Ask the contract service and wait. Raises `GatewayTimeout`."""
+        try:
+            answer = self.api.query_graphql(text, variables)
+        except TqTimeoutError as error:
+            raise GatewayTimeout("no answer of the contract service within 30 s") from error
+        finally:
+            self._note_news()
         return cast("Mapping[str, Any]", answer)
+
+    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
+        return self.query(text, {"instrument_id": symbols})
 
     def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
         """As `TqApi.get_quote_list`, which waits in vain for a quote of what never traded yet."""

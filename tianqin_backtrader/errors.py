@@ -37,8 +37,10 @@ __all__ = [
     "NotWrittenDown",
     "OrderError",
     "RetryableError",
+    "SessionElsewhere",
     "StopError",
     "TianqinError",
+    "UnknownProduct",
     "UnknownSymbol",
     "WrongMode",
     "WrongSetting",
@@ -99,6 +101,17 @@ class UnknownSymbol(ConfigError):
         super().__init__(
             f"no contract {symbol!r}; expected EXCHANGE.contract in the exchange's own writing, "
             f"such as 'SHFE.cu2512', 'CZCE.SR601' or 'KQ.m@SHFE.cu'{'; ' + hint if hint else ''}"
+        )
+
+
+class UnknownProduct(ConfigError):
+    """The exchanges list no contract of such a product."""
+
+    def __init__(self, product: object) -> None:
+        self.product = product
+        super().__init__(
+            f"no product {product!r}; expected one in its exchange's own writing, such as 'cu', "
+            "'SHFE.cu', 'CZCE.SR' or 'CFFEX.IF'"
         )
 
 
@@ -231,4 +244,14 @@ class NotStarted(StopError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what} needs a running store; call store.start() first, or let cerebro.run() do it"
+        )
+
+
+class SessionElsewhere(StopError):
+    """The store's session lives in the thread of a background run: no other thread may use it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: this store's session belongs to a run in the background; use the run's own "
+            "status(), positions() and call(...), or stop() it first"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from .values import Bar
 
-__all__ = ["EXTRA_LINES", "LineWriter", "days_of"]
+__all__ = ["EXTRA_LINES", "LineWriter", "days_of", "time_ns_of"]
 
 EXTRA_LINES = ("bid_price", "ask_price", "bid_volume", "ask_volume", "amount", "trading_day")
 DAY_NS = 86_400_000_000_000
@@ -17,6 +17,11 @@ EPOCH_DAY = 719_163.0
 def days_of(time_ns: int) -> float:
     """Backtrader's number of a moment: days since 0001-01-01, in UTC, good to 10 microseconds."""
     return EPOCH_DAY + time_ns / DAY_NS
+
+
+def time_ns_of(days: float) -> int:
+    """The moment of Backtrader's number, ns since 1970 UTC, to a tenth of a millisecond."""
+    return round((days - EPOCH_DAY) * (DAY_NS // 100_000)) * 100_000
 
 
 class LineWriter:

@@ -114,7 +114,10 @@ class MarketData(ABC):
         return self._charts.klines(symbol, duration_s, count)
 
     def history(self, symbol: str, duration_s: int, count: int) -> list[Kline]:
-        """Up to `count` official klines, oldest first, the newest still open."""
+        """Up to `count` official klines, oldest first, the newest still open.
+
+        duration_s 0: ticks.
+        """
         request = self.klines(symbol, duration_s, count)
         try:
             self.wait_until(lambda: request.is_ready, f"klines of {symbol}")

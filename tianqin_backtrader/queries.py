@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-__all__ = ["KNOWN", "known_symbols", "underlying_of", "underlying_query"]
+__all__ = [
+    "KNOWN",
+    "contracts_query",
+    "known_symbols",
+    "listed_contracts",
+    "main_contracts",
+    "mains_query",
+    "underlying_of",
+    "underlying_query",
+]
 
 KNOWN = (
     "query($instrument_id:[String]){multi_symbol_info(instrument_id:$instrument_id)"
@@ -17,6 +26,46 @@ UNDERLYING = (
     "{... on basic{instrument_id} ... on derivative{underlying{edges{node{... on basic"
     "{instrument_id}}}}}}}"
 )
+
+CONTRACTS = (
+    "($product_id:[String]){multi_symbol_info(class:[FUTURE],product_id:$product_id,expired:false)"
+    "{... on basic{instrument_id exchange_id instrument_name price_tick}"
+    "... on tradeable{volume_multiple}"
+    "... on future{product_id delivery_year delivery_month expire_datetime margin commission "
+    "max_limit_order_volume}}}"
+)
+MAINS = (
+    "{multi_symbol_info(class:[CONT]){... on basic{instrument_id} ... on derivative"
+    "{underlying{edges{node{... on basic{instrument_id}}}}}}}"
+)
+
+
+def contracts_query(day: date) -> str:
+    """The question which contracts of a product are listed; asked anew each day, as below."""
+    return f"query contracts_{day:%Y%m%d}{CONTRACTS}"
+
+
+def mains_query(day: date) -> str:
+    """The question which contracts all main contracts follow."""
+    return f"query mains_{day:%Y%m%d}{MAINS}"
+
+
+def listed_contracts(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of an answer to `contracts_query`: those that expire first come first.
+
+    `expire_datetime`: ns since 1970 UTC; `margin`, `commission`: CNY per lot.
+    """
+    rows = [row for row in _rows(answer) if row.get("instrument_id")]
+    return sorted(rows, key=lambda row: (row["exchange_id"], row.get("expire_datetime") or 0))
+
+
+def main_contracts(answer: Mapping[str, Any]) -> set[str]:
+    """The contracts that main contracts follow, from an answer to `mains_query`."""
+    return {
+        str(edge["node"]["instrument_id"])
+        for row in _rows(answer)
+        for edge in (row.get("underlying") or {}).get("edges", ())
+    }
 
 
 def known_symbols(answer: Mapping[str, Any]) -> set[str]:

@@ -20,7 +20,8 @@ from .chronicle import Chronicle
 from .config import load_settings
 from .connection import Connection
 from .demo import DemoMarket
-from .errors import NotStarted, WrongSetting
+from .errors import NotStarted, SessionElsewhere, WrongSetting
+from .exploring import Exploring
 from .feed import TqData
 from .floor import Floor
 from .listed import ListedContracts
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore(Runs, Telling):
+class TqStore(Exploring, Runs, Telling):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -127,6 +128,8 @@ class TqStore(Runs, Telling):
         Raises `LoginRefused`, `GatewayTimeout` or, in mode live, `LiveTradingRefused` and
         `JournalTaken` before anything is opened.
         """
+        if self._is_elsewhere:
+            raise SessionElsewhere("start")
         if data is not None:
             self.datas.append(data)
         if broker is not None:
@@ -146,17 +149,24 @@ class TqStore(Runs, Telling):
         _open_stores.add(self)
 
     def stop(self) -> None:
-        """Close the session; does nothing when it is closed."""
+        """Close the session, and a run in the background; does nothing when it is closed."""
+        if self._worker is not None and self._is_elsewhere:
+            self._worker.end()
+            return
+        self._disconnect()
+        self.datas = []
+        self._listed.forget()
+        self._alarms.close()
+        self._stop_demo()
+
+    def _disconnect(self) -> None:
+        """Close the session; the embedded exchange goes on."""
         self._chronicle.end()
         session, self._session = self._session, None
         self._begun = False
-        self.datas = []
-        self._listed.forget()
         if session is not None:
             session.connection.close()  # targets still write their ends down
         self._books.close()
-        self._alarms.close()
-        self._stop_demo()
 
     @property
     def is_trading(self) -> bool:
@@ -194,6 +204,8 @@ class TqStore(Runs, Telling):
 
     @property
     def _open(self) -> OpenSession:
+        if self._is_elsewhere:
+            raise SessionElsewhere("the session")
         if self._session is None:
             raise NotStarted("the store's session")
         return self._session
