@@ -503,7 +503,8 @@ class Writer(bt.Strategy):
             _acted.append(instant)
 
     def stop(self) -> None:
-        self.p.heard |= {"counted": self.counted, "net": self.position.size}
+        said = {"counted": self.counted, "net": self.position.size, "bars": len(self)}
+        self.p.heard.update(said)
 
     def _instant(self) -> int:
         now: datetime = self.data.datetime.datetime(0).replace(tzinfo=None)

@@ -13,6 +13,7 @@ from tianqin_backtrader import LocalExchange, TqStore
 from tianqin_backtrader.beijing import BEIJING
 
 MINUTE_NS = 60_000_000_000
+DIARY = ("STARTED", "STOPPED", "SETTLED")  # what every run hears of itself
 OFFICIAL = ["datetime", "open", "high", "low", "close", "volume", "close_oi"]
 
 

@@ -101,7 +101,7 @@ def test_wrong_password_in_the_environment_is_never_shown(tmp_path: Path) -> Non
         TIANQIN_PASSWORD="hunter2secret",
         TIANQIN_AUTH_URL="http://127.0.0.1:9",
     )
-    assert done.returncode == 2
+    assert done.returncode == 75  # nobody answers there: try again
     assert "hunter2secret" not in done.stdout + done.stderr
 
 

@@ -136,7 +136,7 @@ def test_a_signal_withdraws_what_rests_and_everybody_hears_of_it(stage: Stage, n
     assert stage.ends == [("Limit", "Canceled")]
     assert stage.alive == []
     assert strategy.analyzers.count.ended == ["Canceled"]
-    assert [msg for msg, _ in stage.notices] == [Notice.STOPPED, "stop()"]
+    assert [msg for msg, _ in stage.notices] == [Notice.STARTED, Notice.STOPPED, "stop()"]
     assert signal.Signals(number).name in stage.said
     with pytest.raises(NotStarted):
         _ = stage.store.connection

@@ -205,8 +205,7 @@ class Worker(threading.Thread):
             self.view.change(state=state)
 
     def _go(self) -> list[Any]:
-        run = getattr(self._store, "run", None)  # which also ends orders
-        return list(self._cerebro.run() if run is None else run(self._cerebro))
+        return list(self._store.run(self._cerebro))
 
     def _close(self) -> None:
         with self._gate:
