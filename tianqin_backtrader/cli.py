@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .cli_record import record
+from .cli_report import report
 from .errors import TianqinError
 from .sim import LocalExchange
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 
 app.command()(record)
+app.command()(report)
 
 
 @app.callback()
