@@ -15,6 +15,7 @@ import typer
 from .cli_doctor import doctor
 from .cli_export import export
 from .cli_record import record
+from .cli_report import report
 from .cli_run import run
 from .cli_status import status
 from .cli_switch import flatten, halt, resume
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 
 
-for command in (doctor, run, status, tail, halt, resume, flatten, export, record):
+for command in (doctor, run, status, tail, halt, resume, flatten, export, record, report):
     app.command()(command)
 
 

@@ -207,6 +207,7 @@ class OrderEntry:
             parent=self._relative("parent", options.get("parent")),
             execution=self._execution,
             target=options.get("target"),
+            last_price=floor.quote(contract).get("last_price"),
         )
         return read_ticket(floor.terms(contract), direction, size, options, asked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,7 @@ class Asked:
     parent: str = ""
     execution: str = "direct"
     target: int | None = None
+    last_price: Any = None  # of the contract, CNY; NaN or none: not known
 
 
 def read_ticket(
@@ -74,6 +76,9 @@ def read_ticket(
         tradeid=int(options.get("tradeid") or 0),
         execution=asked.execution,
         target=asked.target,
+        signal_price=_known(asked.last_price),
+        price_tick=instrument.price_tick,
+        multiplier=instrument.volume_multiple,
     )
     policy_of(ticket.policy)
     _check(instrument, ticket)
@@ -186,6 +191,10 @@ def _distance(kind: Kind, options: Mapping[str, Any], name: str) -> float | None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidOrder(f"{name} is {value!r}; expected a number above 0")
     return float(value)
+
+
+def _known(price: Any) -> float | None:
+    return float(price) if isinstance(price, (int, float)) and math.isfinite(price) else None
 
 
 def _on_grid(instrument: Instrument, price: Any) -> float:

@@ -43,7 +43,8 @@ class Ticket:
     feed: name of the feed that it was written on. execution: "direct", or "target" for TqSdk's
     TargetPosTask. target: the net lots to end with, whatever `volume` was when it was written.
     asked: lots that were written, where `volume` is less because others of the order's family have
-    traded; else 0.
+    traded; else 0. signal_price: CNY, the last price when it was written; None: not known.
+    price_tick in CNY and multiplier, units per lot, are the contract's; 0: not known.
     """
 
     key: str
@@ -67,6 +68,9 @@ class Ticket:
     execution: str = "direct"
     target: int | None = None
     asked: int = 0
+    signal_price: float | None = None
+    price_tick: float = 0.0
+    multiplier: int = 0
 
     @property
     def is_stop(self) -> bool:
