@@ -78,6 +78,21 @@ def test_notify_trade_opens_and_closes_with_profit_by_the_multiplier() -> None:
     assert broker.getcash() == pytest.approx(broker.getvalue())
 
 
+def test_closing_todays_lots_teaches_their_fee_where_the_offset_does_not_tell() -> None:
+    """CFFEX knows one CLOSE only; closing today's lots there is many times dearer."""
+    fees = []
+    act = script(
+        (2, lambda s: s.buy(size=2)),
+        (20, lambda s: s.close()),
+        (30, lambda s: fees.append(s.broker.terms.fees(IF))),
+    )
+    seen, _ = run(LocalExchange(end=DAY), IF, act, 5)
+    (closing,) = [o for o in seen.orders if o.status == bt.Order.Completed and o.issell()]
+    opening = next(o for o in seen.orders if o.status == bt.Order.Completed and o.isbuy())
+    assert fees[0].close_today_cny == pytest.approx(closing.executed.comm / 2)
+    assert fees[0].close_today_cny > 5 * opening.executed.comm / 2
+
+
 def test_closing_five_of_three_today_and_ten_history_closes_three_and_two() -> None:
     """A predecessor sent 3 and 5, and the exchange refused the second."""
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tianqin_backtrader import TqCommInfo
-from tianqin_backtrader.commission import FeeBook
+from tianqin_backtrader.commission import FeeBook, closed_today
 from tianqin_backtrader.errors import WrongSetting
 from tianqin_backtrader.model import (
     AccountPosition,
@@ -390,6 +390,18 @@ def test_a_real_accounts_trades_tell_its_fees(records: Path) -> None:
     assert close_to(book.fees("SHFE.ni2601"), nan, 3.0, nan)
     assert close_to(book.fees("DCE.i2605"), 7.775, nan, nan)  # which lots were closed is not told
     assert close_to(book.fees("DCE.nothing"), nan, nan, nan)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [((3, 0), 2), ((0, 5), 0), ((1, 4), None)],
+    ids=["today's lots only", "history only", "both: the exchange chooses"],
+)
+def test_lots_held_tell_which_were_closed(side: tuple[int, int], expected: int | None) -> None:
+    """On CFFEX the fee of closing today's lots was never learnt: it is many times dearer."""
+    closing = Trade("1", "o", "CFFEX.IF2510", Direction.BUY, Offset.CLOSE, 4500.0, 2, 621.0, 1)
+    held = AccountPosition("CFFEX.IF2510", long=SideLots(9, 9), short=SideLots(*side))
+    assert closed_today(closing, held) == expected
 
 
 def test_a_close_elsewhere_is_learnt_when_its_lots_are_known() -> None:

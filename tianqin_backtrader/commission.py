@@ -18,11 +18,11 @@ import backtrader as bt
 
 from .contracts import SPLITS_TODAY, split_symbol
 from .errors import WrongSetting
-from .model import AccountPosition, Instrument, Offset, Trade
+from .model import AccountPosition, Direction, Instrument, Offset, Trade
 from .offsets import CloseFees
 from .values import NAN
 
-__all__ = ["FeeBook", "TqCommInfo"]
+__all__ = ["FeeBook", "TqCommInfo", "closed_today"]
 
 FEES = ("commission", "commission_rate", "close", "close_rate", "close_today", "close_today_rate")
 CENT_NOISE = 1e-6  # of a cent: binary fractions such as 1.005 lie below what they stand for
@@ -251,6 +251,17 @@ class FeeBook:
         if kind and trade.volume > 0 and not math.isnan(trade.commission_cny):
             known = {kind: trade.commission_cny / trade.volume}
             self._known[trade.symbol] = replace(self.fees(trade.symbol), **known)
+
+
+def closed_today(trade: Trade, before: AccountPosition) -> int | None:
+    """How many lots that a trade closed were opened today; None where that cannot be told.
+
+    before: what was held. With lots of both kinds the exchange chooses.
+    """
+    side = before.short if trade.direction is Direction.BUY else before.long
+    if not side.history:
+        return trade.volume
+    return None if side.today else 0
 
 
 def _kind_of(trade: Trade, today: int | None) -> str:

@@ -39,8 +39,8 @@ STATUS = {state: getattr(bt.Order, state.value) for state in OrderState}
 class OrderDesk:
     """Works the orders of one account session.
 
-    `notify` gets an order each time it has changed, `learn` each trade of the account, `news` what
-    people should look at.
+    `notify` gets an order each time it has changed, `learn` each trade of the account
+    and what was held before, `news` what people should look at.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class OrderDesk:
         diary: Diary,
         rules: Rules,
         notify: Callable[[bt.Order], None],
-        learn: Callable[[Trade], None],
+        learn: Callable[[Trade, AccountPosition | None], None],
         news: Tell,
     ) -> None:
         self._floor, self._diary, self._notify, self._learn = floor, diary, notify, learn
@@ -62,6 +62,7 @@ class OrderDesk:
         self._unflowed: dict[str, tuple[float, str]] = {}  # contracts no feed has ticks of: quotes
         self.after: Callable[[], None] = lambda: None  # called when all that has come is told
         self.on_end: Callable[[bt.Order, Done], None] = lambda order, done: None
+        self._before: dict[str, AccountPosition] = {}  # what was held before the trades to come
         self._told = self._is_quiet = False
 
     def execute_as_targets(
@@ -117,6 +118,7 @@ class OrderDesk:
         self._keys[order.ref] = ticket.key
         if not any(work.symbol == ticket.symbol for work in self.blotter.alive):
             self._net[ticket.symbol] = net_position(self._floor.position(ticket.symbol))
+        self._look_before(ticket.symbol)
 
     def cancel(self, order: bt.Order) -> bool:
         """Withdraw what has not traded; False when the order has ended already."""
@@ -186,7 +188,7 @@ class OrderDesk:
         return self.blotter.on_order(picture)
 
     def on_trade(self, trade: Trade) -> bool:
-        self._learn(trade)
+        self._learn(trade, self._before.pop(trade.symbol, None))
         return self.blotter.on_trade(trade)
 
     def on_absent(self, order_ids: set[str]) -> None:
@@ -199,6 +201,8 @@ class OrderDesk:
         if self.blotter.alive:
             self._look_at_quotes()
             self.blotter.on_time()
+            for symbol in {work.symbol for work in self.blotter.alive}:
+                self._look_before(symbol)
         self.after()
         told, self._told = self._told, False
         return told
@@ -206,6 +210,10 @@ class OrderDesk:
     def watch(self, pump: Pump, symbol: str, feed: Any) -> None:
         """Let the ticks of feed `symbol` set off the stops of the contract that it follows."""
         pump.follow(symbol, _TickWatch(self.blotter, feed))
+
+    def _look_before(self, symbol: str) -> None:
+        if self.blotter.progress.lots.agrees(symbol):
+            self._before[symbol] = self._floor.position(symbol)
 
     def _look_at_quotes(self) -> None:
         """Contracts that no feed follows any more have quotes still."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .commission import FeeBook, TqCommInfo
+from .commission import FeeBook, TqCommInfo, closed_today
 from .model import AccountPosition, Instrument, Trade
 from .offsets import CloseFees
 
@@ -31,9 +31,9 @@ class AccountTerms:
             self._terms[contract].take_fees(self._book.fees(contract))
         return self._terms[contract]
 
-    def learn(self, trade: Trade) -> None:
-        """Take what a trade of the account has cost."""
-        self._book.learn(trade)
+    def learn(self, trade: Trade, before: AccountPosition | None = None) -> None:
+        """Take what a trade of the account has cost; `before`: what was held, where it is known."""
+        self._book.learn(trade, None if before is None else closed_today(trade, before))
         if trade.symbol in self._terms:
             self._terms[trade.symbol].take_fees(self._book.fees(trade.symbol))
 
