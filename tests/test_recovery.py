@@ -88,6 +88,28 @@ def test_orders_of_one_kind_go_on_when_the_lots_are_as_before(desk: Desk) -> Non
     assert desk.on_wire() == [f"{first}.1", f"{second}.1"]
 
 
+def test_trades_that_are_never_shown_end_the_order_and_send_nothing_again(desk: Desk) -> None:
+    """It stayed Partial for ever; sent again as the rest of a day, its lots would trade twice."""
+    key = desk.order(M, BUY, 3, limit=2_990.0)
+    desk.arrive()
+    desk.deliver()
+    with desk.lagging():
+        desk.fill(f"{key}.0")
+        desk.news[:] = [each for each in desk.news if not isinstance(each, Trade)]
+        desk.deliver()
+    desk.pass_s(3_600)
+    desk.blotter.on_time()
+    assert desk.state(key) is S.ACCEPTED  # it may come as long as its day lasts
+    desk.end_day()
+    desk.at("2025-12-04 09:30:00")
+    desk.blotter.on_time()
+    desk.pass_s(4)
+    desk.blotter.on_time()
+    assert desk.state(key) is S.CANCELED
+    assert desk.work(key).reason.startswith("3 lots have traded whose trades were never shown")
+    assert len(desk.legs(key)) == 1
+
+
 # ---- killed in the middle of a change
 
 

@@ -83,9 +83,15 @@ class LegFollower:
 
     def doubts(self, work: Work) -> bool:
         """Settle what stayed without an answer; True when that changed something."""
+        for leg in work.alive:
+            if self._misses_trades(work, leg):
+                leg.absent_ns = leg.absent_ns or self._exchange.mono_ns
         lost = [leg for leg in work.alive if self._is_lost(leg)]
         for leg in lost:
-            self.lose(work, leg)
+            if leg.told.final is None:
+                self.lose(work, leg)
+            else:
+                self._forgo(work, leg)
         if work.phase is Phase.LEAVING and work.is_at_exchange:
             self._withdraw_again(work)
         return bool(lost)
@@ -103,6 +109,23 @@ class LegFollower:
         leg.told.final = leg.told.filled
         leg.lost = not is_over
         self._sender.drop(work, leg, DAY_ENDED[0] if is_over else LOST)
+
+    def _misses_trades(self, work: Work, leg: LegWork) -> bool:
+        """Whether the exchange said that it traded, and a later day has begun without its trades.
+
+        They were made while the line was lost: a gateway shows those of its own day only.
+        """
+        is_past = leg.told.final is not None and leg.day_ends_ns <= self._exchange.now_ns
+        return is_past and not self._exchange.is_down and self._sender.is_open(work.symbol)
+
+    def _forgo(self, work: Work, leg: LegWork) -> None:
+        """Its trades will not be told any more: the order ends, lest its lots be traded twice."""
+        untold = (leg.told.final or 0) - leg.told.filled
+        work.then, work.then_ticket = Then.CANCEL, None
+        work.why = (
+            f"{untold} lots have traded whose trades were never shown; the account holds them"
+        )
+        leg.told.final = leg.told.filled
 
     def _is_lost(self, leg: LegWork) -> bool:
         return 0 < leg.absent_ns <= self._exchange.mono_ns - self._answer_ns
