@@ -35,15 +35,17 @@ class Breakout(bt.Strategy):
     def __init__(self):
         self.highest = bt.ind.Highest(self.data.close(-1), period=10)
         self.lowest = bt.ind.Lowest(self.data.close(-1), period=10)
+        self.order = None
 
     def next(self):
-        if self.data.history_phase:
+        is_waiting = self.order is not None and self.order.alive()
+        if self.data.history_phase or is_waiting:
             return
         close, held = self.data.close[0], self.position.size
         if close > self.highest[0] and held <= 0:
-            self.buy(size=1 - held)
+            self.order = self.buy(size=1 - held)
         elif close < self.lowest[0] and held >= 0:
-            self.sell(size=1 + held)
+            self.order = self.sell(size=1 + held)
 
 
 cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)

@@ -15,10 +15,9 @@ from typing import Any
 import backtrader as bt
 import pandas as pd
 import pytest
-import tqsdk
 from support import run
 
-from tianqin_backtrader import BackgroundRun, LocalExchange, TqStore
+from tianqin_backtrader import BackgroundRun, LocalExchange, TqStore, connection
 from tianqin_backtrader.errors import (
     NotStarted,
     SessionElsewhere,
@@ -135,7 +134,7 @@ def test_bars_are_as_history_has_them() -> None:
 
 def test_tqapi_lives_in_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     used: set[tuple[str, str]] = set()
-    made: Any = tqsdk.TqApi
+    made: Any = connection._Session
 
     class Watched(made):
         def __getattribute__(self, name: str) -> Any:
@@ -144,7 +143,7 @@ def test_tqapi_lives_in_one_thread_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with TqStore(exchange=LocalExchange(end=END)) as store:
         store.history(CU, n=1)  # opens a session in this thread, which must not be the run's
-        monkeypatch.setattr("tianqin_backtrader.connection.TqApi", Watched)
+        monkeypatch.setattr(connection, "_Session", Watched)
         background = store.run_background(cerebro_of(store, trade_now_and_then))
         while background.status().state is not RunState.ENDED:
             background.status(), background.positions(), background.chart(), repr(background)

@@ -1777,7 +1777,7 @@ def test_orders_end_alike_in_tqsdks_own_simulation(
 ) -> None:
     """TqSim matches by itself, with messages of its own; only the market comes from here."""
     here: Play = request.getfixturevalue(name)
-    monkeypatch.setattr("tianqin_backtrader.store.MarketClock", lambda _: MarketClock(None))
+    monkeypatch.setattr("tianqin_backtrader.opening.MarketClock", lambda _: MarketClock(None))
 
     def simulated(exchange: LocalExchange, plan: Mapping[str, Any], **options: Any) -> Play:
         with exchange:
