@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ SIDES: tuple[Side, Side] = ("md", "td")
 # Turns of the event loop in which requests already in the kernel's buffers are read before a
 # lock-step market moves: an order written before the peek must meet the book that it was sent for.
 DRAIN = 4
+REVIVALS, REVIVAL_S = 50, 0.1  # tries, and real seconds between them
 
 
 class Gateway:
@@ -78,15 +80,26 @@ class Gateway:
         for peer in self._frozen:
             peer.cut()
         self._frozen.clear()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._stop_listening()
 
     async def revive(self) -> None:
-        """Listen again on the same port."""
-        if self._runner is None:
+        """Listen again on the same port, which another socket may bear for a while."""
+        if self._runner is not None:
+            return
+        for _ in range(REVIVALS):
+            with suppress(OSError):
+                await self._listen()
+                break
+            await self._stop_listening()
+            await asyncio.sleep(REVIVAL_S)
+        else:
             await self._listen()
-            self._moved.set()
+        self._moved.set()
+
+    async def _stop_listening(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     async def _listen(self) -> None:
         app = web.Application()
