@@ -9,14 +9,16 @@ import secrets
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from .config import Settings, discretion, journal_path, public_settings
+from .config import Settings, journal_path, public_settings
 from .errors import TianqinError
+from .hiding import Hider, secrets_of
 from .journal_records import RunRecord
 from .notices import Tell
 from .safe_journal import SafeJournal
 
 __all__ = ["Books"]
 
+SHORTEST = 5  # letters of a secret: "demo" is none, and would be taken out of other words
 PACKAGES = ("tianqin-backtrader", "tqsdk", "backtrader", "pandas")
 
 
@@ -28,7 +30,8 @@ class Books:
 
     def __init__(self, settings: Settings, tell: Tell) -> None:
         self._settings, self._tell = settings, tell
-        self._hide = discretion(settings)
+        secrets = secrets_of(settings, SHORTEST)
+        self._hide = Hider(secrets, "***").hide if secrets else None
         self._record = RunRecord("", 0, {})
         self._claimed: SafeJournal | None = None
         self.journal: SafeJournal | None = None  # while a run writes it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -25,14 +25,12 @@ from .errors import MissingCredentials, WrongMode, WrongSetting
 Mode = Literal["demo", "paper", "sim", "kq", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 PRIVATE = {"user", "password", "broker_id", "account_id", "account_password", "alerts"}
-SHORTEST = 5  # letters of a secret: "demo" is none, and would be taken out of other words
 
 __all__ = [
     "MODES",
     "Mode",
     "Settings",
     "bypass_proxy",
-    "discretion",
     "environment",
     "journal_path",
     "live_is_enabled",
@@ -175,21 +173,6 @@ def journal_path(settings: Settings) -> Path | None:
     account = (settings.mode, settings.user, settings.broker_id, settings.account_id)
     name = hashlib.sha256(repr(account).encode()).hexdigest()[:12]  # no account number in a name
     return Path.home() / ".tianqin-backtrader" / f"{settings.mode}-{name}.sqlite"
-
-
-def discretion(settings: Settings) -> Callable[[str], str] | None:
-    """A function that takes the account's numbers and passwords out of a text, if there are any."""
-    passwords = (settings.password, settings.account_password)
-    secrets = [each.get_secret_value() for each in passwords if each is not None]
-    secrets += [each for each in (settings.user, settings.account_id) if each is not None]
-    known = sorted({each for each in secrets if len(each) >= SHORTEST}, key=len, reverse=True)
-
-    def hide(text: str) -> str:
-        for each in known:
-            text = text.replace(each, "***")
-        return text
-
-    return hide if known else None
 
 
 def public_settings(settings: Settings) -> dict[str, str]:

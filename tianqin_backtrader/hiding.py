@@ -28,24 +28,24 @@ OURS = __name__.partition(".")[0]
 TOKENS = ("headers", "text", "grants")  # of TqSdk's records: access tokens, which are JWTs
 
 
-def secrets_of(settings: Settings) -> tuple[str, ...]:
+def secrets_of(settings: Settings, shortest: int = SHORTEST) -> tuple[str, ...]:
     """What no text may show: passwords, the account's number, the name of the 快期 account."""
     passwords = [p.get_secret_value() for p in (settings.password, settings.account_password) if p]
     found = [*passwords, settings.account_id or "", settings.user or ""]
-    return tuple(sorted({each for each in found if len(each) >= SHORTEST}, key=len, reverse=True))
+    return tuple(sorted({each for each in found if len(each) >= shortest}, key=len, reverse=True))
 
 
 class Hider(logging.Filter):
     """Replaces secrets in texts; as a filter of loggers, in what they are about to log."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str], instead: str = HIDDEN) -> None:
         super().__init__()
-        self._secrets = tuple(secrets)
+        self._secrets, self._instead = tuple(secrets), instead
 
     def hide(self, text: str) -> str:
         """The text without secrets."""
         for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
+            text = text.replace(secret, self._instead)
         return text
 
     def watch(self) -> None:
