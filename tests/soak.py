@@ -249,7 +249,8 @@ def _judge(soaked: Soaked, official: list[list[float]]) -> None:
     if soaked.net != soaked.exchange_net:
         wrong.append(f"{soaked.net} lots here, {soaked.exchange_net} there")
     if soaked.audit.differed:
-        wrong.append(f"{soaked.audit.differed} bars differ from the official ones")
+        texts = [f"{each.built.start_ns}: {each}" for each in soaked.audit.differences]
+        wrong.append(f"{soaked.audit.differed} bars differ from the official ones: {texts}")
     for what in ("market", "trading"):
         lost, back = (soaked.notices[f"CONNECTION_{w} {what}"] for w in ("LOST", "RESTORED"))
         if not lost - 1 <= back <= lost:

@@ -29,7 +29,7 @@ from order_floor import (
 
 from tianqin_backtrader.errors import BadPrice, InvalidOrder
 from tianqin_backtrader.orders import OrderState
-from tianqin_backtrader.tickets import Kind
+from tianqin_backtrader.tickets import Kind, Ticket
 from tianqin_backtrader.values import AccountPosition, OrderPicture, SideLots, Trade
 from tianqin_backtrader.working import Phase, Rules
 
@@ -1050,6 +1050,17 @@ def test_larger_volume_and_then_cancelled_is_complete_with_the_old_one(desk: Des
     assert desk.heard(key) == ["Accepted", "5 @ 2990", "Completed"]
     desk.obey("t.1.0")
     desk.sends_nothing()
+
+
+def test_order_that_fills_before_its_change_is_written_down_as_it_was(desk: Desk) -> None:
+    """The journal said that it had filled at a price that it never had at the exchange."""
+    key = desk.order(M, BUY, 5, limit=2_990.0)
+    desk.arrive()
+    desk.blotter.modify(key, price=2_985.0)
+    desk.fill("t.1.0", 5, 2_990.0)
+    assert desk.heard(key) == ["Accepted", "5 @ 2990", "Completed"]
+    (row,) = desk.journal.orders([key])
+    assert (Ticket.from_text(row.ticket).price, row.state, row.reason) == (2_990.0, "Completed", "")
 
 
 @pytest.mark.parametrize("filled", [3, 4])

@@ -70,6 +70,19 @@ def test_bars_of_an_outage_are_told_as_backfill(monkeypatch: pytest.MonkeyPatch)
     assert seen.audit.differed == 0
 
 
+def test_an_outage_while_official_bars_are_asked_for_makes_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer came ten minutes later, for the newest bars: those asked for were not in it."""
+    monkeypatch.setattr(tqsdk.connect.random, "uniform", lambda *_: NO_RETRY_S)
+    monkeypatch.setattr("tianqin_backtrader.auditing.EVERY_NS", 0)
+    start, end = beijing("2025-09-16T10:30:30"), beijing("2025-09-16T11:21:00")
+    exchange = LocalExchange(start=start, end=end)
+    _, seen = run_with(exchange, 5, lambda: exchange.drop("md", 600))
+    assert (seen.audit.differed, seen.audit.pending) == (0, 0)
+    assert seen.audit.agreed >= 35  # of 50, ten of which are official themselves
+
+
 def test_an_outage_longer_than_the_tick_serial_is_filled_from_klines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

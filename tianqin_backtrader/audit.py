@@ -42,7 +42,8 @@ class BarAudit:
         self.agreed = 0
         self.differed = 0
         self.differences: deque[Difference] = deque(maxlen=REMEMBERED)  # the newest ones
-        self._pending: deque[Bar] = deque()
+        self._pending: deque[tuple[int, Bar]] = deque()  # with their place in the series
+        self._places = 0
 
     def __repr__(self) -> str:
         return f"BarAudit(agreed={self.agreed}, differed={self.differed}, pending={self.pending})"
@@ -52,9 +53,20 @@ class BarAudit:
         """Bars whose official row is not final yet."""
         return len(self._pending)
 
-    def add(self, bar: Bar) -> None:
-        """A self-built bar; bars come in order."""
-        self._pending.append(bar)
+    @property
+    def span(self) -> int:
+        """Bars of the series from the oldest pending one on."""
+        return self._places - self._pending[0][0] if self._pending else 0
+
+    def add(self, bar: Bar, *, built: bool = True) -> None:
+        """A bar of the series, in order; an official one only takes its place in it."""
+        if built:
+            self._pending.append((self._places, bar))
+        self._places += 1
+
+    def is_within(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether `rows`, oldest first, reach back to the oldest pending bar."""
+        return bool(rows) and int(rows[0]["datetime"]) <= self._pending[0][1].start_ns
 
     def check(self, rows: Sequence[Mapping[str, Any]], *, ended: bool = False) -> list[Difference]:
         """Compare with official rows, oldest first; the newest is open still unless `ended`."""
@@ -62,8 +74,8 @@ class BarAudit:
         official = {int(row["datetime"]): row for row in final}
         newest = max(official, default=-1)
         found: list[Difference] = []
-        while self._pending and self._pending[0].start_ns <= newest:
-            bar = self._pending.popleft()
+        while self._pending and self._pending[0][1].start_ns <= newest:
+            _, bar = self._pending.popleft()
             difference = _compare(bar, official.get(bar.start_ns))
             if difference is None:
                 self.agreed += 1

@@ -5,7 +5,7 @@ One request answers many bars: a chart that stays open would cost TqApi a kline 
 
 from __future__ import annotations
 
-from .audit import BarAudit
+from .audit import BarAudit, Difference
 from .charts import KlineRequest
 from .clock import monotonic_ns
 from .connection import Connection
@@ -31,13 +31,11 @@ class Auditor:
         self._audit, self._tell = audit, tell
         self._request: KlineRequest | None = None
         self._asked_ns = monotonic_ns()
-        self._since = 0  # bars delivered since the oldest pending one
+        self._least = 0  # klines of the next request: the last one did not reach back far enough
 
     def add(self, bar: Bar, *, built: bool) -> None:
-        """A bar was delivered; an official one only counts as a place in the series."""
-        if built:
-            self._audit.add(bar)
-        self._since += 1
+        """A bar was delivered; an official one is not compared with itself."""
+        self._audit.add(bar, built=built)
 
     def poll(self) -> None:
         """Ask when it is time; compare when the answer is there."""
@@ -49,29 +47,43 @@ class Auditor:
 
     def finish(self, *, ended: bool) -> None:
         """Compare what is left. `ended`: nothing comes any more, so the newest kline is final."""
-        if not self._audit.pending:
-            return
-        request = self._request or self._ask()
+        is_done = False
+        while self._audit.pending and not is_done:
+            is_done = self._finish(self._request or self._ask(), ended)
+
+    def _finish(self, request: KlineRequest, ended: bool) -> bool:
+        """Wait and compare; False when more must be asked for."""
         try:
             self._connection.wait_until(lambda: request.is_ready, "klines to compare", PATIENCE_S)
         except GatewayTimeout:
-            return
-        self._compare(request, ended=ended)
+            return True
+        return self._compare(request, ended=ended)
 
     def _is_time(self) -> bool:
-        many = self._audit.pending >= MANY
-        return many or monotonic_ns() - self._asked_ns >= EVERY_NS
+        many = self._least or self._audit.pending >= MANY
+        return bool(many) or monotonic_ns() - self._asked_ns >= EVERY_NS
 
     def _ask(self) -> KlineRequest:
         self._asked_ns = monotonic_ns()
-        count = min(self._since + 3, MOST)
+        count = min(max(self._audit.span + 3, self._least), MOST)
         return self._connection.klines(self._symbol, self._duration_s, count)
 
-    def _compare(self, request: KlineRequest, *, ended: bool) -> None:
-        found = self._audit.check(request.rows(), ended=ended)
+    def _compare(self, request: KlineRequest, *, ended: bool) -> bool:
+        """Compare; False when the rows do not reach back to the oldest bar, and more may.
+
+        The newest rows are answered: an answer that came after an outage begins too late.
+        """
+        rows = request.rows()
         request.release()
         request.forget_old()
-        self._request, self._since = None, self._audit.pending
+        self._request, self._least = None, 0
+        if len(rows) >= request.width and request.width < MOST and not self._audit.is_within(rows):
+            self._least = 2 * request.width
+            return False
+        self._tell_all(self._audit.check(rows, ended=ended))
+        return True
+
+    def _tell_all(self, found: list[Difference]) -> None:
         for difference in found:
             self._tell(
                 Notice.AUDIT_DIFFERENCE,

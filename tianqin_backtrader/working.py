@@ -169,7 +169,8 @@ class Work:
         """As the journal keeps it."""
         run, _, ref = self.key.rpartition(".")
         text, reason = _text(self.ticket), self.reason or self.paused
-        if self.then is Then.REPLACE and self.then_ticket is not None:
+        is_changing = self.then is Then.REPLACE and not state.is_terminal
+        if is_changing and self.then_ticket is not None:
             text, reason = _text(self.then_ticket), REPLACED
         stands = text, self.phase.value, state.value, reason, at_ns
         return OrderRecord(self.key, run, int(ref), self.symbol, *stands)
