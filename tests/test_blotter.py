@@ -1426,6 +1426,18 @@ def test_lots_that_another_program_freezes_are_not_ours_to_close(desk: Desk) -> 
     desk.arrive()
 
 
+def test_lots_are_free_when_another_programs_order_ended_unseen(desk: Desk) -> None:
+    """Its end was told on a line that was down: for ever after, closing waited in vain."""
+    desk.hold(M, long=(0, 3))
+    desk.foreign("other.1", M, SELL, CLOSE, 2)
+    desk.disconnect()
+    desk.end_day()
+    desk.pass_s(6 * 3_600)  # 21:00
+    desk.reconnect()
+    assert desk.blotter.foreign == {}
+    assert desk.legs(desk.order(M, SELL, 3, limit=3_000.0)) == [(CLOSE, 3, 3_000.0)]
+
+
 def test_lots_that_are_frozen_by_nobody_known_are_waited_for(desk: Desk) -> None:
     """The account shows the other program's order before the order itself is told."""
     desk.hold(M, long=(0, 3))

@@ -178,8 +178,11 @@ class Blotter:
         return False
 
     def on_absent(self, order_ids: Iterable[str]) -> None:
-        """A whole picture of the account does not show these exchange orders of ours."""
+        """A whole picture of the account does not show these exchange orders, ours or not."""
         for order_id in order_ids:
+            picture = self.foreign.pop(order_id, None)
+            if picture is not None:
+                self.progress.lots.release(picture.symbol, order_id)
             work = self.progress.works.get(self.ledger.ref_of(order_id))
             if work is not None:
                 work.leg(order_id).absent_ns = self._exchange.mono_ns
