@@ -49,7 +49,7 @@ def test_run_tells_orders_in_market_time_and_keeps_a_journal_beside_its_file(
     assert done.returncode == 0, done.stderr
     assert "10 bars" in done.stdout  # 21:01 to 21:10
     assert "order 1 buy 2 SHFE.cu2511 market Completed" in done.stdout
-    assert done.stdout.startswith("2025-09-15 21:0")
+    assert "2025-09-15 21:01:01  order 1 bought 2 at " in done.stdout
     with Journal(tmp_path / "a.sqlite") as journal:
         (trade,) = journal.trades().to_dict("records")
     assert (trade["symbol"], trade["volume"], trade["offset"]) == ("SHFE.cu2511", 2, "OPEN")

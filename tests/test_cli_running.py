@@ -65,8 +65,9 @@ def test_tail_follows_until_it_is_told_to_end(tmp_path: Path) -> None:
     with running(tmp_path, "run", str(path)):
         ours = tmp_path / "said"
         until(lambda: "bought 2" in ours.read_text(encoding="utf-8"), "fill")
-        with running(other, "tail", str(tmp_path / "a.sqlite"), "-n", "0") as tail:
+        with running(other, "tail", str(tmp_path / "a.sqlite"), "-n", "1") as tail:
             said = other / "said"
+            until(lambda: "\n2025-" in "\n" + said.read_text(encoding="utf-8"), "first line")
             until(lambda: command(tmp_path, "flatten", "a.sqlite").returncode == 0, "flat", 60)
             until(lambda: "sold 2" in said.read_text(encoding="utf-8"), "line of the fill")
             assert "bought 2" not in said.read_text(encoding="utf-8")  # it was there before

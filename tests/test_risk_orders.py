@@ -9,6 +9,7 @@ from typing import Any
 
 import backtrader as bt
 import pytest
+from tqsdk import TqApi
 from test_order_types import Play, Prices, Trader, cancel, leave, market, note, play
 
 from tianqin_backtrader import RiskLimits, TqStore
@@ -532,6 +533,29 @@ def test_rules_that_tqsdk_has_of_an_account_are_shown(tmp_path: Path) -> None:
     result = play(market(tmp_path, {CU: Prices(80000)}, ("10:31", "10:34")), {"10:33": look})
     rule = {"SSE": {"enable": True, "self_trade": {"count_limit": 5}}}
     assert result.notes["rules"] == {"rule": rule, "data": {}}
+
+
+def test_rules_that_may_refuse_orders_are_told_before_the_first_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an account that TqSdk's servers watch: one exchange switched on, one off."""
+    rules = {
+        "SSE": {
+            "user_id": "someone",
+            "exchange_id": "SSE",
+            "enable": True,
+            "self_trade": {"count_limit": 5},
+            "frequent_cancellation": {"insert_order_count_limit": 100},
+        },
+        "SZSE": {"user_id": "someone", "enable": False, "self_trade": {"count_limit": 9}},
+    }
+    monkeypatch.setattr(TqApi, "get_risk_management_rule", lambda *_: rules)
+    result = play(market(tmp_path, {CU: Prices(80000)}, ("10:31", "10:34")), {"10:33": leave})
+    (text,) = [text for message, text in result.notices if message == "ACCOUNT_RULES"]
+    assert text.endswith(
+        "SSE: frequent_cancellation insert_order_count_limit=100, self_trade count_limit=5"
+    )
+    assert "someone" not in text
 
 
 def test_an_account_without_rules_of_its_own_says_so(tmp_path: Path) -> None:

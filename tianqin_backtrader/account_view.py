@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .model import (
@@ -17,7 +17,7 @@ from .model import (
     trade_from,
 )
 
-__all__ = ["AccountView"]
+__all__ = ["AccountView", "enabled_rules"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +108,26 @@ class AccountView:
         return found if any(found.values()) else None
 
 
+def enabled_rules(found: Mapping[str, Any] | None) -> str:
+    """The rules of `risk_rules` that are switched on, as a sentence's end; empty without any."""
+    rules = (found or {}).get("rule", {})
+    return "; ".join(
+        f"{exchange}: {', '.join(_limits(rule))}"
+        for exchange, rule in sorted(rules.items())
+        if isinstance(rule, Mapping) and rule.get("enable")
+    )
+
+
+def _limits(rule: Mapping[str, Any]) -> Iterator[str]:
+    for name, limits in sorted(rule.items()):
+        if isinstance(limits, Mapping):
+            said = " ".join(f"{key}={value}" for key, value in sorted(limits.items()))
+            yield f"{name} {said}".strip()
+
+
 def _plain(node: Any) -> Any:
     """A part of TqSdk's tree as dicts of its values."""
     if not isinstance(node, Mapping):
         return node
-    return {str(k): _plain(v) for k, v in node.items() if not str(k).startswith("_")}
+    named = {str(k): _plain(v) for k, v in node.items() if not str(k).startswith("_")}
+    return {name: value for name, value in named.items() if name != "user_id"}

@@ -17,6 +17,7 @@ from .journal_records import EventRecord, NoteRecord, OrderRecord, RefusalRecord
 __all__ = ["Line", "asked", "line_of"]
 
 SIDES = {"BUY": "bought", "SELL": "sold"}
+GOOD = {"STARTED", "STOPPED", "SETTLED", "ROLLED", "CONNECTION_RESTORED", "ACCOUNT_RULES"}  # events
 OFFSETS = {"OPEN": "to open", "CLOSE": "to close", "CLOSETODAY": "to close today's"}
 
 
@@ -63,7 +64,7 @@ def _trade(trade: TradeRecord) -> Line:
 
 
 def _event(event: EventRecord) -> Line:
-    bad = event.kind not in ("STARTED", "STOPPED", "SETTLED", "ROLLED", "CONNECTION_RESTORED")
+    bad = event.kind not in GOOD
     text = f"{event.kind} {_one_line(event.text)}"
     return Line(event.at_ns or event.wall_ns, "event", text, bad)
 

@@ -23,6 +23,7 @@ class Notice(str, Enum):
     CONTRACT_EXPIRED = "CONTRACT_EXPIRED"  # no bar will come any more
     JOURNAL_DIFFERENCE = "JOURNAL_DIFFERENCE"  # the account is not as the journal left it
     EXTERNAL_ORDER = "EXTERNAL_ORDER"  # order: one that another program has at the exchange
+    ACCOUNT_RULES = "ACCOUNT_RULES"  # rules: what TqSdk's servers watch and may refuse orders for
     ORDER_UNFOLLOWED = "ORDER_UNFOLLOWED"  # key: an earlier run's order without a feed
     ORDER_UNANSWERED = "ORDER_UNANSWERED"  # key: sent long ago, and the exchange says nothing
     ORDER_REFUSED = "ORDER_REFUSED"  # key, symbol, code: an order that was Rejected, and why

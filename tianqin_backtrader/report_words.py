@@ -182,6 +182,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "ROLLED": ("Rolled", "已换月"),
     "ROLL_FAILED": ("Roll failed", "换月失败"),
     "JOURNAL_DIFFERENCE": ("Account differs", "账户与日志不符"),
+    "ACCOUNT_RULES": ("Account rules", "账户风控规则"),
     "EXTERNAL_ORDER": ("External order", "外部委托"),
     "ORDER_UNFOLLOWED": ("Order unfollowed", "委托无人跟踪"),
     "ORDER_UNANSWERED": ("Order unanswered", "委托无回报"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import backtrader as bt
 
+from .account_view import enabled_rules
 from .comparing import differences
 from .desk import OrderDesk, holding_of
 from .entry import blank_order
@@ -73,6 +74,7 @@ class Restart:
         self._count_late()
         self._tell_unfollowed()
         self._tell_foreign()
+        self._tell_rules()
         for symbol in held.keys() | {data.contract for data in self._feeds.values()}:
             self._desk.blotter.progress.lots.follow(symbol)
 
@@ -138,6 +140,13 @@ class Restart:
                     f"{picture.volume_left} {picture.symbol} at {picture.price:g} is alive, {whose}"
                 )
                 self._warn(Notice.EXTERNAL_ORDER, text, order=picture)
+
+    def _tell_rules(self) -> None:
+        found = self._channel.risk_rules()
+        text = enabled_rules(found)
+        if text:
+            text = f"TqSdk's servers watch this account and may refuse its orders: {text}"
+            self._warn(Notice.ACCOUNT_RULES, text, rules=found)
 
     def _warn(self, notice: Notice, text: str, **about: object) -> None:
         logger.warning("%s: %s", notice, text)
