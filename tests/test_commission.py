@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tianqin_backtrader import TqCommInfo
-from tianqin_backtrader.commission import FeeBook, closed_today
 from tianqin_backtrader.errors import WrongSetting
+from tianqin_backtrader.fee_book import FeeBook, closed_today
 from tianqin_backtrader.model import (
     AccountPosition,
     Direction,

@@ -9,8 +9,8 @@ from typing import Any
 
 import backtrader as bt
 import pytest
-from tqsdk import TqApi
 from test_order_types import Play, Prices, Trader, cancel, leave, market, note, play
+from tqsdk import TqApi
 
 from tianqin_backtrader import RiskLimits, TqStore
 from tianqin_backtrader.errors import WrongSetting
@@ -528,7 +528,7 @@ def test_rules_that_tqsdk_has_of_an_account_are_shown(tmp_path: Path) -> None:
         connection = s.broker._store.connection
         tree = connection._node("trade", connection._key, "risk_management_rule")
         tree["SSE"] = {"enable": True, "self_trade": {"count_limit": 5}}
-        s.notes["rules"] = connection.risk_rules()
+        s.notes["rules"] = connection.trading.risk_rules()
 
     result = play(market(tmp_path, {CU: Prices(80000)}, ("10:31", "10:34")), {"10:33": look})
     rule = {"SSE": {"enable": True, "self_trade": {"count_limit": 5}}}
@@ -562,6 +562,6 @@ def test_an_account_without_rules_of_its_own_says_so(tmp_path: Path) -> None:
     """TqSdk has them for real brokers' accounts only."""
     result = play(
         market(tmp_path, {CU: Prices(80000)}, ("10:31", "10:34")),
-        {"10:33": note("rules", lambda s: s.broker._store.connection.risk_rules())},
+        {"10:33": note("rules", lambda s: s.broker._store.connection.trading.risk_rules())},
     )
     assert result.notes["rules"] is None

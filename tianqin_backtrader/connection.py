@@ -22,30 +22,26 @@ from .config import Settings, environment
 from .discarding import discard
 from .errors import GatewayTimeout, LoginRefused, NotStarted
 from .gates import require
-from .guard import OrderGuard
 from .hiding import Hider, secrets_of
-from .listing import Listing
-from .logins import account_refusal, is_cut, is_refusal
-from .market_data import ANSWER_S, MarketData
+from .logins import account_refusal, is_cut, login_failure
+from .market_data import ANSWER_S
 from .paper import PaperChannel
+from .rebuilding import REBUILDING_S, Rebuilding
 from .trading import TradingChannel
 
 __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-OPENING_S, REBUILDING_S = 60.0, 15.0  # how long a session may take to stand: TqSdk's own, a rebuild
+OPENING_S = 60.0  # how long a session may take to stand, as TqSdk waits for it
 
 
-class Connection(MarketData):
+class Connection(Rebuilding):
     """One TqApi session for one account."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self._settings = settings
+        super().__init__(settings)
         self._api: TqApi | None = None
-        self._account: Any = None
-        self.listing = Listing(self._query, self._subscribe)
         self.paper: PaperChannel | None = None
         if settings.mode == "paper":
             self.paper = PaperChannel(self._node, lambda: self._key)
@@ -53,10 +49,7 @@ class Connection(MarketData):
         else:
             self.trading = TradingChannel(lambda: self.api, self._node, lambda: self._key)
         self.hider = Hider(secrets_of(settings))
-        self.guard = OrderGuard(settings.mode)
         self._before_close: list[Callable[[], None]] = []
-        self._when_rebuilt: list[Callable[[], None]] = []
-        self._is_renewing = self._is_renewed = False
 
     # ---- life
 
@@ -69,7 +62,7 @@ class Connection(MarketData):
         require(self._settings)
         self.hider.watch()
         try:
-            opened = _log_in(self._settings, OPENING_S, self.hider.hide)
+            opened = self._logged_in(OPENING_S)
         except BaseException:
             self.hider.leave()
             raise
@@ -77,43 +70,6 @@ class Connection(MarketData):
         self.guard.stand_before(self._api)
         self._market_news.note([{"notify": self._node("notify")}])
         self.trading.look_at_packets()
-
-    @property
-    def can_rebuild(self) -> bool:
-        """TqSdk's local TqSim keeps account and orders in the TqApi: they would end with it."""
-        return self._settings.mode != "sim"
-
-    def rebuild(self) -> None:
-        """Open another TqApi and ask it for all that this one was asked for; end this one.
-
-        Whoever holds charts, quotes or orders goes on with them; the next `wait` brings the whole
-        account and all ticks. This one stays if the other cannot be had in time. Raises
-        `GatewayTimeout`, or `LoginRefused` when the credentials are not taken any more.
-        """
-        before = self.api, self._account
-        self._api, self._account = _log_in(self._settings, REBUILDING_S, self.hider.hide)
-        self._is_renewing = True
-        try:
-            self._ask_again()
-        except BaseException:
-            failed, (self._api, self._account) = self._api, before
-            self._charts.bind()
-            discard(failed)
-            raise
-        finally:
-            self._is_renewing = False
-        self.guard.stand_before(self._api)
-        self.trading.look_at_packets()
-        self._market_news.renew(self._charts.symbols, dict(self._node("notify")))
-        self.trading.renew()
-        for act in self._when_rebuilt:
-            act()
-        discard(before[0])
-        self._is_renewed = True
-
-    def when_rebuilt(self, act: Callable[[], None]) -> None:
-        """Let `act`, which must not raise, know that another TqApi stands, before the old ends."""
-        self._when_rebuilt.append(act)
 
     def close(self) -> None:
         """Close the TqApi; what was not sent yet is sent before, unless the line is dead."""
@@ -174,10 +130,6 @@ class Connection(MarketData):
         self._market_news.note(diffs)
         self.trading.note(diffs)
 
-    def risk_rules(self) -> Mapping[str, Any] | None:
-        """The account's risk rules at TqSdk's servers; see `TradingChannel.risk_rules`."""
-        return self.trading.risk_rules()
-
     # ---- TqSdk's execution of targets
 
     def target_task(self, symbol: str, **options: Any) -> tuple[Any, Any]:
@@ -213,11 +165,7 @@ class Connection(MarketData):
             self._note_news()
         return cast("Mapping[str, Any]", answer)
 
-    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
-        return self.query(text, {"instrument_id": symbols})
-
-    def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
-        """As `TqApi.get_quote_list`, which waits in vain for a quote of what never traded yet."""
+    def _want_quotes(self, symbols: list[str]) -> set[str]:
         api = self.api
         try:
             api._ensure_symbol(symbols)
@@ -226,13 +174,7 @@ class Connection(MarketData):
         finally:
             self._note_news()
         api._requests["quotes"] = wanted = api._requests["quotes"] | set(symbols)
-        self._send({"aid": "subscribe_quote", "ins_list": ",".join(sorted(wanted))})
-
-        def is_answered() -> bool:  # TqSim gives the list back in an order of its own
-            return bool(set(api._data.get("ins_list", "").split(",")) == wanted)
-
-        self.wait_until(is_answered, "quotes")
-        return [self._node("quotes", symbol) for symbol in symbols]
+        return set(wanted)
 
     def holidays(self) -> list[str]:
         """TqSdk's list of weekdays without trading, ISO dates. Raises `GatewayTimeout`."""
@@ -243,6 +185,9 @@ class Connection(MarketData):
         return [f"{day:%Y-%m-%d}" for day in tqsdk.calendar.rest_days_df["date"]]
 
     # ---- inside
+
+    def _logged_in(self, patience_s: float) -> tuple[TqApi, Any]:
+        return _log_in(self._settings, patience_s, self.hider.hide)
 
     @property
     def _key(self) -> str:
@@ -304,10 +249,7 @@ def _log_in(settings: Settings, patience_s: float, hide: Callable[[str], str]) -
     except (requests.RequestException, TqTimeoutError, OSError) as error:
         raise GatewayTimeout(f"no answer from the gateway: {type(error).__name__}") from error
     except Exception as error:  # noqa: BLE001  TqSdk's own for a refused login; may hold secrets
-        said = hide(str(error))
-        if is_refusal(said):
-            raise LoginRefused(f"TqSdk refused the session: {said}") from None
-        raise GatewayTimeout(f"TqSdk cannot log in for now: {said}") from None
+        raise login_failure(hide(str(error))) from None
     return api, account
 
 

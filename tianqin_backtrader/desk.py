@@ -18,7 +18,7 @@ from .errors import InvalidOrder, NotWrittenDown
 from .execution import execute, finish, net_position
 from .floor import Floor
 from .journal_records import HoldingRecord
-from .lines import days_of
+from .marks import STATUS, change, mark
 from .model import AccountPosition, OrderPicture, Tick, Trade
 from .notices import Notice, Tell
 from .orders import Accepted, Done, Filled, OrderState
@@ -26,14 +26,12 @@ from .pump import Pump
 from .surroundings import Diary
 from .target_desk import TargetDesk, TargetRules
 from .tickets import Ticket
-from .tidings import Held, Modified, Moved, Told, Triggered, Unanswered
+from .tidings import Modified, Moved, Told, Unanswered
 from .working import Rules, Work
 
 __all__ = ["OrderDesk", "holding_of"]
 
 logger = logging.getLogger(__name__)
-
-STATUS = {state: getattr(bt.Order, state.value) for state in OrderState}
 
 
 class OrderDesk:
@@ -110,7 +108,7 @@ class OrderDesk:
         """A trailing stop stands by the market's last price, not by the last bar's close."""
         trigger = self.blotter.progress.works[key].trigger
         if trigger is not None:
-            _mark(order, Moved(key, trigger.price, trigger.limit))
+            mark(order, Moved(key, trigger.price, trigger.limit))
 
     def bind(self, order: bt.Order, ticket: Ticket) -> None:
         """The Backtrader order that stands for a ticket."""
@@ -249,12 +247,12 @@ class OrderDesk:
             logger.info("order %s ended as %s: %s", told.ref, told.state.value, told.reason)
             self.on_end(order, told)
         elif isinstance(told, Modified):
-            _change(order, told.ticket)
+            change(order, told.ticket)
         elif isinstance(told, Unanswered):
             self._warn(order, told)
             return
         else:
-            _mark(order, told)
+            mark(order, told)
             return
         self._tell(order)
 
@@ -288,32 +286,3 @@ class _TickWatch:
 def holding_of(symbol: str, position: AccountPosition, now_ns: int) -> HoldingRecord:
     """What the account holds, for the journal."""
     return HoldingRecord(symbol, position.long.total, position.short.total, now_ns)
-
-
-def _mark(order: bt.Order, told: Held | Moved | Triggered) -> None:
-    """Show where an order stands that the exchange does not have."""
-    if isinstance(told, Held):
-        order.addinfo(held=told.text)
-    elif isinstance(told, Moved):
-        order.created.price = told.price
-        if told.limit is not None:
-            order.created.pricelimit = told.limit
-    else:
-        order.triggered = True
-        order.addinfo(held="", triggered=told.price)
-
-
-def _change(order: bt.Order, ticket: Ticket) -> None:
-    """Show an order as it was changed."""
-    size = ticket.volume if order.isbuy() else -ticket.volume
-    order.executed.remsize += size - order.created.size
-    order.created.size = order.size = size
-    if ticket.price is not None:
-        order.created.price = order.price = ticket.price
-    if ticket.limit is not None:
-        order.created.pricelimit = order.pricelimit = ticket.limit
-    order.created.trailamount = order.trailamount = ticket.trail_amount
-    order.created.trailpercent = order.trailpercent = ticket.trail_percent
-    order.valid = days_of(ticket.expires_ns) if ticket.expires_ns else None
-    if not order.executed.size:
-        order.status = bt.Order.Accepted

@@ -15,15 +15,16 @@ from .errors import BadPrice, InvalidOrder
 from .execution import finish
 from .feed import TqData
 from .lines import days_of
+from .making_orders import blank_order, called_order
 from .model import Direction, Instrument, Offset, OrderPicture
-from .ordering import Asked, known_options, read_ticket
+from .ordering import Asked, read_ticket
 from .risk import Refusal, code_of
 from .tickets import Kind, Ticket
 
 if TYPE_CHECKING:
     from .store import TqStore
 
-__all__ = ["OrderEntry", "blank_order"]
+__all__ = ["OrderEntry"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class OrderEntry:
         contract = contract or data.contract
         direction = Direction.BUY if kind is bt.order.BuyOrder else Direction.SELL
         ticket = self._ticket(direction, data, contract, size, options, offset)
-        order = _order(kind, owner, data, ticket, options)
+        order = called_order(kind, owner, data, ticket, options)
         self._dress(order, contract)
         refusal = self._refusal(data, offset) or self.busy(data, contract)
         refusal = refusal or _beyond_limits(self._store.floor.terms(contract), ticket)
@@ -263,16 +264,6 @@ class OrderEntry:
             order.addinfo(contract=contract)
 
 
-def blank_order(
-    data: Any, direction: Direction, volume: int, price: float | None, **options: Any
-) -> bt.Order:
-    """A Backtrader order that needs no bar of its feed."""
-    kind = bt.order.BuyOrder if direction is Direction.BUY else bt.order.SellOrder
-    order = kind(owner=None, data=data, size=volume, price=price, simulated=True, **options)
-    order.p.simulated = False  # Cerebro tells strategies nothing of simulated orders
-    return order
-
-
 def _check_feed(data: Any) -> None:
     """Orders need a feed of ours, and its first bar: Backtrader reads the close off it."""
     if not isinstance(data, TqData):
@@ -290,19 +281,6 @@ def _beyond_limits(terms: Instrument, ticket: Ticket) -> str:
     except BadPrice as error:
         return str(error)
     return ""
-
-
-def _order(
-    kind: type[bt.Order], owner: Any, data: TqData, ticket: Ticket, options: dict[str, Any]
-) -> bt.Order:
-    """A Backtrader order; options that are none of its parameters become its `info`."""
-    known = known_options(options)
-    asked = options.get("valid") is not None  # every order ends with its contract at the latest
-    valid = days_of(ticket.expires_ns) if asked and ticket.expires_ns else None
-    order = kind(owner=owner, data=data, size=ticket.volume, **known | {"valid": valid})
-    extra = {name: value for name, value in options.items() if name not in known}
-    order.addinfo(**{name: value for name, value in extra.items() if name != "plimit"})
-    return order
 
 
 def _product(symbol: str) -> str:

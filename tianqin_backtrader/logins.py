@@ -15,7 +15,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["account_refusal", "is_cut", "is_refusal"]
+from .errors import GatewayTimeout, LoginRefused
+
+__all__ = ["account_refusal", "is_cut", "is_refusal", "login_failure"]
 
 BUSY = (408, 429)
 DISCONNECTED = 2019112911  # tqsdk.connect
@@ -32,6 +34,13 @@ def is_refusal(text: str) -> bool:
     if status is None:
         return True
     return int(status[1]) < 500 and int(status[1]) not in BUSY
+
+
+def login_failure(said: str) -> LoginRefused | GatewayTimeout:
+    """The error that stands for what TqSdk raised when it logged in: its text, without secrets."""
+    if is_refusal(said):
+        return LoginRefused(f"TqSdk refused the session: {said}")
+    return GatewayTimeout(f"TqSdk cannot log in for now: {said}")
 
 
 def account_refusal(notices: Mapping[str, Any]) -> str:

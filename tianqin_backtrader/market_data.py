@@ -22,9 +22,8 @@ ANSWER_S = 30.0  # how long a request may stay unanswered, as in TqSdk
 class MarketData(ABC):
     """Charts, contracts and questions of one session, whichever TqApi it has just now."""
 
-    listing: Listing
-
     def __init__(self) -> None:
+        self.listing = Listing(self._query, self._subscribe)
         self._charts = Charts(self._send, self._node)
         self._market_news = MarketNews()
         self._unanswered: dict[str, dict[str, Any]] = {}  # questions about contracts, by name
@@ -42,6 +41,14 @@ class MarketData(ABC):
     @abstractmethod
     def _send(self, pack: dict[str, Any]) -> None:
         """Hand a pack to TqSdk; it leaves with the next wait."""
+
+    @abstractmethod
+    def query(self, text: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        """Ask the contract service and wait. Raises `GatewayTimeout`."""
+
+    @abstractmethod
+    def _want_quotes(self, symbols: list[str]) -> set[str]:
+        """Let the terms of `symbols` come; all contracts that quotes are wanted of."""
 
     # ---- what has come
 
@@ -83,6 +90,20 @@ class MarketData(ABC):
     def instrument(self, symbol: str) -> Instrument:
         """One contract's terms and today's limits, its quote subscribed; see `Listing`."""
         return self.listing.instruments([symbol])[symbol]
+
+    def _query(self, text: str, symbols: list[str]) -> Mapping[str, Any]:
+        return self.query(text, {"instrument_id": symbols})
+
+    def _subscribe(self, symbols: list[str]) -> list[Mapping[str, Any]]:
+        """As `TqApi.get_quote_list`, which waits in vain for a quote of what never traded yet."""
+        wanted, tree = self._want_quotes(symbols), self._node()
+        self._send({"aid": "subscribe_quote", "ins_list": ",".join(sorted(wanted))})
+
+        def is_answered() -> bool:  # TqSim gives the list back in an order of its own
+            return bool(set(tree.get("ins_list", "").split(",")) == wanted)
+
+        self.wait_until(is_answered, "quotes")
+        return [self._node("quotes", symbol) for symbol in symbols]
 
     def ask(self, name: str, query: str, symbol: str) -> Callable[[], Mapping[str, Any] | None]:
         """Ask about a contract without waiting; what is returned gives the answer, if any."""

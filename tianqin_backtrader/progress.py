@@ -16,7 +16,7 @@ from .tickets import Kind, Ticket
 from .tidings import Held, Modified, Moved, Told
 from .working import REPLACED, SECOND_NS, Phase, Rules, Then, Work
 
-__all__ = ["Progress", "trigger_of"]
+__all__ = ["Progress"]
 
 ENDS = {Then.CANCEL: Signal.CANCEL, Then.EXPIRE: Signal.EXPIRE}
 
@@ -89,15 +89,10 @@ class Progress(Register):
         has happened that a restart could miss.
         """
         if not self.is_written_when_sent(work):
-            self._note_due(work)
+            self.note_due(work)
         self.attempt(work)
         if work.phase is Phase.DUE:
-            self._note_due(work)
-
-    def _note_due(self, work: Work) -> None:
-        with self._diary.together():
-            self.note(work)
-            self.note_stop(work, "hit")
+            self.note_due(work)
 
     def attempt(self, work: Work) -> None:
         """Send an order that is due, unless something hinders."""
@@ -153,7 +148,7 @@ class Progress(Register):
         if why == CLOSED and work.phase is not Phase.PARKED:
             work.phase = Phase.PARKED
             self.apply(work, self.ledger.accept(work.key))
-            self._note_due(work)
+            self.note_due(work)
             self.tell(Held(work.key, why))
 
     # ---- withdrawn, changed
@@ -228,7 +223,7 @@ class Progress(Register):
             return
         if work.phase not in (Phase.WORKING, Phase.LEAVING):
             return  # a late word of an exchange order that has been given up
-        if work.phase is Phase.WORKING and work.is_at_exchange and self._is_filled(work):
+        if work.phase is Phase.WORKING and work.is_at_exchange and self.is_filled(work):
             self.cancel(work, "it has filled already")
             return
         then = self.legs.follow_up(work)
@@ -256,17 +251,10 @@ class Progress(Register):
 
     def conclude(self, work: Work, reason: str = "", signal: Signal | None = None) -> None:
         """Nothing of the order will trade any more."""
-        if self._is_filled(work):
+        if self.is_filled(work):
             signal = Signal.COMPLETE
         signal = signal or (ENDS.get(work.then) if work.then else None)
         self.apply(work, self.ledger.conclude(work.key, reason or work.why, signal))
-
-    def _is_filled(self, work: Work) -> bool:
-        return self.ledger.filled(work.key) >= work.ticket.volume
-
-    def refused(self, work: Work) -> Signal:
-        """How an order ends that cannot be sent: the lots that it has traded stay."""
-        return Signal.CANCEL if self.ledger.filled(work.key) else Signal.REFUSE
 
     def _end(self, work: Work, done: Done) -> None:
         work.reason = done.reason

@@ -22,8 +22,9 @@ from typing import Protocol
 from .blotter import Blotter
 from .comparing import ambiguous, odd_lots
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
-from .progress import Progress, trigger_of
+from .progress import Progress
 from .states import OrderState
+from .stops import trigger_of
 from .surroundings import Exchange
 from .tickets import Ticket
 from .values import AccountPosition, Direction, Offset, OrderPicture, Trade

@@ -8,6 +8,7 @@ from .legs import LegFollower
 from .lots import Lots
 from .orders import OrderLedger
 from .sending import Sender
+from .states import Signal
 from .surroundings import Diary, Exchange
 from .working import Phase, Rules, Work
 
@@ -45,6 +46,13 @@ class Register:
         self.watched[work.symbol].remove(work)
         del self.living[work.key]
 
+    def is_filled(self, work: Work) -> bool:
+        return self.ledger.filled(work.key) >= work.ticket.volume
+
+    def refused(self, work: Work) -> Signal:
+        """How an order ends that cannot be sent: the lots that it has traded stay."""
+        return Signal.CANCEL if self.ledger.filled(work.key) else Signal.REFUSE
+
     def move(self, work: Work, phase: Phase) -> None:
         work.phase = Phase.PARKED if work.paused and phase is Phase.DUE else phase
         self.note(work)
@@ -58,6 +66,12 @@ class Register:
                 self.legs.note_ends(work)
                 self.note_stop(work, "ended")
             self._diary.put_order(work.record(state, self._exchange.now_ns))
+
+    def note_due(self, work: Work) -> None:
+        """Write down that an order is to be sent, and the stop that set it off."""
+        with self._diary.together():
+            self.note(work)
+            self.note_stop(work, "hit")
 
     def note_stop(self, work: Work, state: str) -> None:
         """Write down where a stop stands: held, hit or ended."""

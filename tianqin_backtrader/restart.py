@@ -16,11 +16,11 @@ import backtrader as bt
 from .account_view import enabled_rules
 from .comparing import differences
 from .desk import OrderDesk, holding_of
-from .entry import blank_order
 from .execution import net_position
 from .floor import Floor
 from .journal_entries import trade_record
 from .lines import days_of
+from .making_orders import blank_order
 from .notices import Notice, Tell
 from .recovery import catch_up, restore, trade_of
 from .safe_journal import SafeJournal

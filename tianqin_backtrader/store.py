@@ -15,7 +15,6 @@ import backtrader as bt
 from .alarms import alarms_of
 from .books import Books
 from .broker import TqBroker
-from .calendar import TradingCalendar
 from .chronicle import Chronicle
 from .config import load_settings
 from .connection import Connection
@@ -24,12 +23,10 @@ from .errors import NotStarted, SessionElsewhere, WrongSetting
 from .exploring import Exploring
 from .feed import TqData
 from .floor import Floor
+from .known_contracts import KnownContracts
 from .listed import ListedContracts
 from .live import check_before_login, check_before_orders
-from .market_calendar import MarketCalendar
-from .model import Instrument
 from .notices import Notice
-from .offsets import CloseFees
 from .opening import OpenSession, open_session
 from .pump import Pump
 from .risk import RiskLimits
@@ -37,7 +34,6 @@ from .rolling import check_roll
 from .running import Runs
 from .safe_journal import SafeJournal
 from .session_view import SessionView
-from .sessions import Sessions
 from .sim import LocalExchange
 from .telling import Telling, Told
 
@@ -48,7 +44,7 @@ logger = logging.getLogger(__name__)
 _open_stores: weakref.WeakSet[TqStore] = weakref.WeakSet()
 
 
-class TqStore(Exploring, Runs, Telling):
+class TqStore(Exploring, KnownContracts, Runs, Telling):
     """A TqSdk session for Backtrader; a context manager, so that an exception closes it too.
 
     mode: `demo` (embedded exchange, no credentials), `sim` (TqSdk's market, orders filled by its
@@ -232,23 +228,6 @@ class TqStore(Exploring, Runs, Telling):
         """The name in the journal of this run's order with Backtrader's reference `ref`."""
         return self._books.key_of(ref)
 
-    def fees(self, symbol: str) -> CloseFees | None:
-        """What closing costs by the account's own trades; None: not known."""
-        return None if self.broker is None else self.broker.terms.fees(symbol)
-
-    @property
-    def calendar(self) -> TradingCalendar:
-        """Trading days of the Chinese exchanges."""
-        return self._listed.calendar
-
-    def want(self, symbol: str) -> None:
-        """A feed of `symbol` will start: what all need is asked for at once."""
-        self._listed.want(symbol)
-
-    def instrument(self, symbol: str) -> Instrument:
-        """Contract terms and today's limits; raises `UnknownSymbol`."""
-        return self._listed.instrument(symbol)
-
     # ---- what programs and Cerebro call
 
     def getdata(
@@ -291,17 +270,6 @@ class TqStore(Exploring, Runs, Telling):
         """
         check_roll(data.symbol, mode)
         self.rolls[data.symbol] = mode
-
-    def sessions(self, symbol: str) -> Sessions:
-        """The contract's trading hours by trading day, in ns since 1970 UTC; needs the session."""
-        return self._listed.sessions(symbol)
-
-    def market_calendar(self, symbol: str) -> MarketCalendar:
-        """The contract's hours as a Backtrader calendar, for timers, feeds and people.
-
-        Can be made before the session stands; answers when it does. Raises `UnknownSymbol` then.
-        """
-        return MarketCalendar(lambda: self.sessions(symbol))
 
     def get_notifications(self) -> list[Told]:
         """What strategies have not been told yet. Cerebro asks at the start of every round."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from .commission import FeeBook, TqCommInfo, closed_today
+from .commission import TqCommInfo
+from .fee_book import FeeBook, closed_today
 from .model import AccountPosition, Instrument, Trade
 from .offsets import CloseFees
 
