@@ -1426,6 +1426,16 @@ def test_lots_that_another_program_freezes_are_not_ours_to_close(desk: Desk) -> 
     desk.arrive()
 
 
+def test_late_picture_of_another_programs_order_freezes_nothing(desk: Desk) -> None:
+    """Told after the order's end, it froze two lots for ever."""
+    desk.hold(M, long=(0, 3))
+    desk.foreign("other.1", M, SELL, CLOSE, 2)
+    alive = desk.sent["other.1"].picture()
+    desk.finish("other.1")
+    desk.hear(alive)
+    assert desk.legs(desk.order(M, SELL, 3, limit=3_000.0)) == [(CLOSE, 3, 3_000.0)]
+
+
 def test_lots_are_free_when_another_programs_order_ended_unseen(desk: Desk) -> None:
     """Its end was told on a line that was down: for ever after, closing waited in vain."""
     desk.hold(M, long=(0, 3))

@@ -42,7 +42,7 @@ from tianqin_backtrader.orders import Accepted, Done, Filled, OrderState
 from tianqin_backtrader.tickets import Kind, Ticket
 from tianqin_backtrader.tidings import Triggered
 from tianqin_backtrader.values import AccountPosition, Direction, Offset, OrderPicture, Trade
-from tianqin_backtrader.working import Phase, Work
+from tianqin_backtrader.working import Phase, Then, Work
 
 NIGHTLY = bool(os.environ.get("TIANQIN_NIGHTLY"))
 SYMBOLS = (CU, M, IF)
@@ -69,9 +69,6 @@ class Machine(Desk):
 
     def hold(self, symbol: str, **sides: tuple[int, int]) -> None:
         super().hold(symbol, **sides)
-        self._believe(symbol)
-
-    def _believe(self, symbol: str) -> None:
         shown = self.position(symbol)
         self.told_lots[symbol, "long"] = shown.long.total
         self.told_lots[symbol, "short"] = shown.short.total
@@ -109,7 +106,6 @@ class Machine(Desk):
             assert self.mono_ns - self.odd_since_ns[symbol] >= PATIENCE_S * SECOND, (
                 f"{order_id} is sent while the account does not show all trades"
             )
-            self._believe(symbol)
         elif offset is OPEN and work.ticket.policy == "net" and not self.interfered:
             self._may_open(work)
 
@@ -617,7 +613,9 @@ class Sessions(RuleBasedStateMachine):
             work = desk.work(record.key)
             assert record.phase == work.phase.value
             assert record.state == desk.state(record.key).value
-            assert Ticket.from_text(record.ticket) == work.ticket
+            is_changing = work.then is Then.REPLACE and work.phase is not Phase.DONE
+            ticket = work.then_ticket if is_changing else work.ticket
+            assert Ticket.from_text(record.ticket) == ticket
             legs = journal.legs(record.key)
             assert [leg.order_id for leg in legs] == [leg.order_id for leg in work.legs]
             for row, leg in zip(legs, work.legs, strict=True):

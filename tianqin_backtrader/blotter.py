@@ -231,13 +231,19 @@ class Blotter:
         """An exchange order's picture; False when it is none of ours."""
         key = self.ledger.ref_of(picture.order_id)
         if not key:
-            self.foreign[picture.order_id] = picture
-            self.progress.lots.on_foreign_order(picture)
+            self._on_foreign(picture)
             return False
         work = self.progress.works[key]
         self.progress.apply(work, self.progress.legs.on_picture(work, picture))
         self.progress.follow_up(work)
         return True
+
+    def _on_foreign(self, picture: OrderPicture) -> None:
+        known = self.foreign.get(picture.order_id)
+        if known is not None and not known.is_alive:
+            return  # an older picture that came late: no order comes to life again
+        self.foreign[picture.order_id] = picture
+        self.progress.lots.on_foreign_order(picture)
 
     def state(self, key: str) -> OrderState:
         """What an order has come to."""
