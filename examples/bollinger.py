@@ -13,10 +13,7 @@ recorded bars.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from datetime import date
-from typing import Any
 
 import backtrader as bt
 import gallery
@@ -49,16 +46,6 @@ class BollingerBreakout(bt.Strategy):
             self.order = self.close(why="at average")
 
 
-def play(options: argparse.Namespace) -> dict[str, Any]:
-    market = {"start": date(2025, 9, 16), "end": date(2025, 9, 16), "ticks_per_minute": 4}
-    with gallery.store(options, **market) as store:
-        cerebro = gallery.cerebro(store)
-        bars = (bt.TimeFrame.Minutes, 5)
-        cerebro.adddata(store.getdata(options.symbol, *bars, history=100))
-        cerebro.addstrategy(BollingerBreakout)
-        strategy = gallery.run(store, cerebro)
-        return gallery.report(strategy, f"Bollinger breakout, {options.symbol}")
-
-
 if __name__ == "__main__":
+    play = gallery.five_minutes(BollingerBreakout, "Bollinger breakout")
     sys.exit(gallery.main(__doc__, play, symbol=gallery.symbol("SHFE.cu2511")))

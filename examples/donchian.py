@@ -14,9 +14,7 @@ The exchanges have no stop orders: they are held here, in the journal, and go of
 
 from __future__ import annotations
 
-import argparse
 import sys
-from datetime import date
 from typing import Any
 
 import backtrader as bt
@@ -68,16 +66,6 @@ class DonchianChannel(bt.Strategy):
         return max(1, int(self.p.risk * self.broker.getvalue() / loss_cny))
 
 
-def play(options: argparse.Namespace) -> dict[str, Any]:
-    market = {"start": date(2025, 9, 16), "end": date(2025, 9, 16), "ticks_per_minute": 4}
-    with gallery.store(options, **market) as store:
-        cerebro = gallery.cerebro(store)
-        bars = (bt.TimeFrame.Minutes, 5)
-        cerebro.adddata(store.getdata(options.symbol, *bars, history=100))
-        cerebro.addstrategy(DonchianChannel)
-        strategy = gallery.run(store, cerebro)
-        return gallery.report(strategy, f"Donchian channel, {options.symbol}")
-
-
 if __name__ == "__main__":
+    play = gallery.five_minutes(DonchianChannel, "Donchian channel")
     sys.exit(gallery.main(__doc__, play, symbol=gallery.symbol("SHFE.cu2511")))

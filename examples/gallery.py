@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,7 +45,7 @@ def main(doc: str | None, play: Play, **flags: Mapping[str, Any]) -> int:
     flags: options beside the usual ones, each with the arguments of `add_argument`.
     """
     parser = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mode", default="demo", help="demo, sim or kq (default: demo)")
+    parser.add_argument("--mode", default="demo", help="demo, sim, kq or paper (default: demo)")
     parser.add_argument("--journal", type=Path, metavar="FILE.sqlite", help="orders are kept here")
     parser.add_argument("--summary", type=Path, metavar="FILE.json", help="write a summary here")
     for name, about in flags.items():
@@ -102,6 +102,21 @@ def cerebro(opened: TqStore, **broker: Any) -> bt.Cerebro:
 def run(opened: TqStore, engine: bt.Cerebro) -> Any:
     """Run on `opened` to the end of the market, or to Ctrl-C; returns the strategy."""
     return opened.run(engine)[0]
+
+
+def five_minutes(kind: type[bt.Strategy], title: str) -> Play:
+    """A `play` of one strategy on five-minute bars; mode demo plays a trading day."""
+
+    def play(options: argparse.Namespace) -> dict[str, Any]:
+        market = {"start": date(2025, 9, 16), "end": date(2025, 9, 16), "ticks_per_minute": 4}
+        with store(options, **market) as opened:
+            engine = cerebro(opened)
+            bars = (bt.TimeFrame.Minutes, 5)
+            engine.adddata(opened.getdata(options.symbol, *bars, history=100))
+            engine.addstrategy(kind)
+            return report(run(opened, engine), f"{title}, {options.symbol}")
+
+    return play
 
 
 # ---- what it did
