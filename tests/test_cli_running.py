@@ -45,7 +45,7 @@ def test_running_instance_is_seen_flattened_and_resumed(tmp_path: Path) -> None:
 
         done = command(tmp_path, "flatten", "a.sqlite")
         assert done.returncode == 0, done.stderr
-        assert "is flat" in done.stdout
+        assert "is flat and REDUCING from now on" in done.stdout
         assert net_lots(tmp_path) == 0
         refused = count("Rejected")
         until(lambda: count("Rejected") > refused, "refusal of what would open")
@@ -106,9 +106,10 @@ def test_flatten_logs_in_by_itself_where_no_instance_runs(tmp_path: Path) -> Non
             program.send_signal(signal.SIGTERM)
             assert program.wait(timeout=45) == 0, said.read_text(encoding="utf-8")
         assert net_lots(tmp_path) == 2
+        assert command(tmp_path, "halt", "a.sqlite").returncode == 0
         done = command(tmp_path, "flatten", "a.sqlite", "--config", "a.toml", **known)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "is flat" in done.stdout
+    assert "is flat and HALTED from now on" in done.stdout  # as it was before
     assert net_lots(tmp_path) == 0
     assert "hunter2secret" not in done.stdout + done.stderr
 

@@ -86,7 +86,8 @@ def flatten(
     if left:
         typer.echo(f"{path.name} is not flat after {timeout_s:g} s: {left}", err=True)
         raise typer.Exit(FAILED)
-    typer.echo(f"{path.name} is flat, and may only reduce from now on; `resume` lifts that")
+    state, _ = switch_of(path).read()
+    typer.echo(f"{path.name} is flat and {state.value} from now on; `resume` lifts that")
 
 
 @contextmanager
