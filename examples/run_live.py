@@ -264,7 +264,7 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
-def filled(made: Table, rows: list[tuple[str, ...]]) -> Table:
+def filled(made: Table, rows: list[Any]) -> Table:
     """With these rows; of many only the first and the last: the journal holds them all."""
     cut = len(rows) - MOST_ROWS
     for number, row in enumerate(rows):
