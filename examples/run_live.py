@@ -25,7 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import backtrader as bt
+from rich.box import ROUNDED
+from rich.columns import Columns
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from strategy import DualMovingAverage
@@ -34,8 +37,10 @@ from tianqin_backtrader import LocalExchange, TqBroker, TqData, TqStore
 from tianqin_backtrader.calendar import shanghai_calendar
 from tianqin_backtrader.errors import TianqinError, WrongSetting
 from tianqin_backtrader.exits import code_of
+from tianqin_backtrader.values import Account
 
 SYMBOL = "SHFE.cu2511"
+MOST_ROWS = 12  # of a table; of a longer one the first and the last half
 FIRST_DAY = date(2025, 9, 16)  # of the embedded exchange; its night session is the evening before
 
 
@@ -177,30 +182,66 @@ def summary(
 def show(
     console: Console, mode: str, symbol: str, report: Reporter, broker: TqBroker, data: TqData
 ) -> None:
-    """Tables of what happened, in Beijing time."""
-    orders = table("Orders", "ref", "side", "lots", "price", "filled", "at", "status", "reason")
-    for order in report.orders.values():
-        orders.add_row(
+    """Tables of what happened, in Beijing time; beside each other where the terminal is wide."""
+    money = broker.account()
+    console.print(Columns([orders_table(report), trades_table(report)], padding=(0, 2)))
+    console.print(Columns([account_table(money), positions_table(broker)], padding=(0, 2)))
+    said = (
+        f"{mode} {symbol}: {report.bars} bars from {data.ticks} ticks, "
+        f"{report.history} of history before, "
+        f"{len(report.orders)} orders, {len(report.trades)} trades, "
+        f"{money.balance - broker.startingvalue:+,.2f} CNY"
+    )
+    console.print(said, style="bold", highlight=False)
+
+
+def orders_table(report: Reporter) -> Table:
+    whys = [str(o.info.get("reason") or o.info.get("held") or "") for o in report.orders.values()]
+    names = ("ref", "side", "lots", "price", "filled", "at", "status")
+    made = table("Orders", *names, *(["reason"] if any(whys) else []))
+    rows = [
+        (
             str(order.ref),
-            order.ordtypename().lower(),
+            coloured(order.ordtypename().lower(), order.isbuy()),
             f"{abs(order.created.size):g}",
             order.getordername().lower(),
             f"{abs(order.executed.size):g}",
             f"{order.executed.price:g}" if order.executed.size else "-",
             order.getstatusname(),
-            str(order.info.get("reason") or order.info.get("held") or ""),
+            *([escape(why)] if any(whys) else []),
         )
-    trades = table("Trades", "time", "side", "lots", "price", "fee")
-    for when, side, lots, price, fee in report.trades:
-        trades.add_row(f"{when:%m-%d %H:%M:%S}", side, f"{lots:g}", f"{price:g}", f"{fee:.2f}")
-    positions = table(
+        for order, why in zip(report.orders.values(), whys, strict=True)
+    ]
+    return filled(made, rows)
+
+
+def trades_table(report: Reporter) -> Table:
+    made = table("Trades", "time", "side", "lots", "price", "fee")
+    rows = [
+        (
+            f"{when:%m-%d %H:%M:%S}",
+            coloured(side, side[0] == "b"),
+            str(lots),
+            f"{price:g}",
+            f"{fee:.2f}",
+        )
+        for when, side, lots, price, fee in report.trades
+    ]
+    return filled(made, rows)
+
+
+def positions_table(broker: TqBroker) -> Table:
+    made = table(
         "Positions", "contract", "long today", "long history", "short today", "short history"
     )
     for held in broker.positions().values():
         counts = (held.long.today, held.long.history, held.short.today, held.short.history)
-        positions.add_row(held.symbol, *map(str, counts))
-    money = broker.account()
-    account = table("Account", "item", "CNY")
+        made.add_row(held.symbol, *map(str, counts))
+    return made
+
+
+def account_table(money: Account) -> Table:
+    made = table("Account", "item", "CNY")
     items = {
         "balance": money.balance,
         "available": money.available,
@@ -210,23 +251,33 @@ def show(
         "fees": money.commission,
     }
     for item, amount in items.items():
-        account.add_row(item, f"{amount:,.2f}")
-    for each in (orders, trades, positions, account):
-        console.print(each)
-    console.print(
-        f"{mode} {symbol}: {report.bars} bars from {data.ticks} ticks, "
-        f"{report.history} of history before, "
-        f"{len(report.orders)} orders, {len(report.trades)} trades, "
-        f"{money.balance - broker.startingvalue:+,.2f} CNY"
-    )
+        shown = f"{amount:,.2f}"
+        made.add_row(item, coloured(shown, amount > 0) if "profit" in item and amount else shown)
+    return made
 
 
 def table(title: str, *columns: str) -> Table:
-    made = Table(title=title, title_justify="left")
+    made = Table(title=f"[bold]{title}", title_justify="left", box=ROUNDED, border_style="dim")
     for name in columns:
         words = name in ("side", "status", "reason", "time", "contract", "item")
         made.add_column(name, justify="left" if words else "right")
     return made
+
+
+def filled(made: Table, rows: list[Any]) -> Table:
+    """With these rows; of many only the first and the last: the journal holds them all."""
+    cut = len(rows) - MOST_ROWS
+    for number, row in enumerate(rows):
+        if cut > 1 and number == MOST_ROWS // 2:
+            made.add_row(f"… {cut}", "more")
+        if cut <= 1 or not MOST_ROWS // 2 <= number < MOST_ROWS // 2 + cut:
+            made.add_row(*row)
+    return made
+
+
+def coloured(text: str, is_red: bool) -> str:
+    """In China's colours: red is up, bought, earned."""
+    return f"[{'red' if is_red else 'green'}]{text}[/]"
 
 
 def main(argv: list[str]) -> int:

@@ -15,7 +15,8 @@
 # # 4. Reading the journal
 #
 # Every order, leg, trade and stop is written to a SQLite file before it is sent. `Journal` reads it
-# as DataFrames, also while the program runs. First, something to read: a trading day with brackets.
+# as DataFrames, also while the program runs. First, something to read: a trading day with brackets,
+# and one order that the risk limits refuse.
 
 # %%
 from datetime import date
@@ -24,8 +25,10 @@ from tempfile import mkdtemp
 
 import backtrader as bt
 import pandas as pd
+import plotly.graph_objects as go
 
-from tianqin_backtrader import Journal, LocalExchange, TqStore
+from tianqin_backtrader import Journal, LocalExchange, RiskLimits, TqStore
+from tianqin_backtrader.exports import export
 
 SYMBOL, DAY = "SHFE.cu2512", date(2025, 9, 16)
 path = Path(mkdtemp()) / "orders.sqlite"
@@ -37,6 +40,7 @@ class Brackets(bt.Strategy):
     def __init__(self):
         self.average = bt.ind.SMA(self.data.close, period=60)
         self.working = set()
+        self.greedy = None
 
     def notify_order(self, order):
         if not order.alive():
@@ -45,6 +49,8 @@ class Brackets(bt.Strategy):
     def next(self):
         if self.data.history_phase or self.position.size or self.working:
             return
+        if self.greedy is None:
+            self.greedy = self.buy(size=9)  # more than the limits allow
         close = self.data.close[0]
         if close > self.average[0]:
             orders = self.buy_bracket(
@@ -55,7 +61,7 @@ class Brackets(bt.Strategy):
 
 with TqStore(exchange=LocalExchange(start=DAY, end=DAY), journal=path) as store:
     cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
-    broker = store.getbroker()
+    broker = store.getbroker(risk=RiskLimits(order_lots=5))
     cerebro.setbroker(broker)
     cerebro.adddata(store.getdata(SYMBOL, history=465))
     cerebro.addstrategy(Brackets)
@@ -72,15 +78,25 @@ run.chart(n=465)
 # %%
 journal = Journal(path)
 orders, legs, trades = journal.orders(), journal.legs(), journal.trades()
+refusals = journal.refusals()
 print(len(orders), "orders,", len(legs), "legs,", len(trades), "trades")
 orders.head()
 
 # %%
 legs.head()
 
+# %% [markdown]
+# Times are ns since 1970 UTC.
+
+
 # %%
-when = pd.to_datetime(trades["time_ns"], utc=True).dt.tz_convert("Asia/Shanghai")
-trades.assign(time=when)[["time", "direction", "offset", "volume", "price", "key"]].head()
+def beijing(ns):
+    return pd.to_datetime(ns, utc=True).dt.tz_convert("Asia/Shanghai").dt.tz_localize(None)
+
+
+trades.assign(time=beijing(trades["time_ns"]))[
+    ["time", "direction", "offset", "volume", "price", "key"]
+].head()
 
 # %% [markdown]
 # ## What did it cost?
@@ -111,6 +127,63 @@ pd.Series({"cash of trades": cash, "lots held": held, "change of balance": profi
 
 # %%
 journal.stops().head()
+
+# %% [markdown]
+# ## Refusals
+#
+# An order that was not taken, or that the exchange refused: the rule that it broke, and a sentence.
+
+# %%
+refusals[["symbol", "code", "text"]]
+
+# %% [markdown]
+# ## The account over the day
+#
+# The account is pictured at the start, about every minute of market time, when a trading day is over,
+# and at the end.
+
+# %%
+accounts = journal.accounts()
+times = beijing(accounts["at_ns"]).dt.strftime("%m-%d %H:%M")
+balance = go.Figure(go.Scatter(x=times, y=accounts["balance"], name="balance, CNY"))
+balance.update_xaxes(type="category", nticks=8)  # no hole where the market is closed
+balance.update_layout(title="Balance, CNY", height=320)
+balance
+
+# %%
+accounts["why"].value_counts()
+
+# %% [markdown]
+# What was held at these moments; nothing where nothing was held.
+
+# %%
+positions = journal.positions()
+positions.assign(time=beijing(positions["at_ns"]))[
+    ["time", "symbol", "long_today", "long_history", "short_today", "short_history", "margin"]
+].tail()
+
+# %% [markdown]
+# ## What happened
+#
+# Each `event` is what `notify_store` heard, with the time of the market and of the machine.
+
+# %%
+events = journal.events()
+events.assign(time=beijing(events["at_ns"]))[["time", "kind", "text"]]
+
+# %% [markdown]
+# ## As files
+#
+# For spreadsheets and other programs: one row for each id, Beijing time beside the ns.
+# `python -m tianqin_backtrader export` does the same, `report` makes a page of it.
+
+# %%
+files = export(path, path.parent / "out")
+[file.name for file in files]
+
+# %%
+exported = pd.read_csv(files[0])
+exported[["key", "direction", "volume", "kind", "filled", "average_price", "commission_cny"]].head()
 
 # %%
 journal.close()

@@ -50,6 +50,8 @@ def test_example_trades_a_day_with_its_night_and_says_what_happened(tmp_path: Pa
     assert told["orders"] > 1
     assert told["trades"] > 1
     assert told["value"] > 0
+    assert f"… {told['orders'] - 12}" in done.stdout  # the first six and the last six are shown
+    assert len(done.stdout.splitlines()) < 40  # a screen
 
 
 def test_example_replays_a_record_file(tmp_path: Path, records: Path) -> None:

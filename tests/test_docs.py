@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,46 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 NAMES = [page.relative_to(DOCS).as_posix() for page in PAGES]
 LANGUAGES = ("en", "zh")
+OUTSIDE = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ONLY_ENGLISH = {"reference/index.md"}  # made of docstrings
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def _recorded(names: dict[str, Any]) -> None:
+    assert len(names["data"]) == len(names["replayed"]) > 30  # half an hour of ticks and more
+
+
+def _rolled(names: dict[str, Any]) -> None:
+    """Copper's main contract follows October from the last evening of August on."""
+    assert names["lots_after"] == names["lots_by_hand"] == {"SHFE.cu2510": 3}
+    told, stop = names["rolled"].told, names["rolled"].stop_order
+    assert (told["closed"], told["opened"], stop.alive()) == (3, 3, True)
+    assert not names["by_hand"].stop_order.alive()
+
+
+def _heard(names: dict[str, Any]) -> None:
+    titles = [title for title, _ in names["heard"]]
+    assert titles == ["tianqin-backtrader demo: STARTED", "tianqin-backtrader demo: STOPPED"]
+
+
+def _reported(names: dict[str, Any]) -> None:
+    assert "SHFE.cu2512" in names["page"].read_text(encoding="utf-8")
+
+
+def _explored(names: dict[str, Any]) -> None:
+    assert [len(names[name]) for name in ("bars", "ticks", "strategies")] == [465, 100, 1]
+    assert len(names["chart"].data[0].x) == 60
+
+
+# What the blocks of a page must have found, by the names that they leave.
+FOUND: dict[str, Callable[[dict[str, Any]], None]] = {
+    "how-to/recording.md": _recorded,
+    "how-to/rolling.md": _rolled,
+    "how-to/alarms.md": _heard,
+    "how-to/report.md": _reported,
+    "how-to/notebooks.md": _explored,
+}
 
 
 def blocks(page: Path) -> list[str]:
@@ -34,9 +72,12 @@ def test_python_blocks_run(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     names: dict[str, Any] = {}
     for block in blocks(DOCS / name):
         exec(compile(block, name, "exec"), names)
+    check = FOUND.get(name.partition("/")[2])
+    if check is not None:
+        check(names)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", *(f"docs/{n}" for n in NAMES)])
+@pytest.mark.parametrize("name", [*OUTSIDE, *(f"docs/{n}" for n in NAMES)])
 def test_links_lead_to_files(name: str) -> None:
     page = ROOT / name
     targets = LINK.findall(page.read_text(encoding="utf-8"))

@@ -44,7 +44,14 @@ FINDINGS = {
         orders=len(orders), legs=len(legs), trades=len(trades), cash=float(cash), held=held,
         profit=float(profit), fees=float(fees["sum"].sum()),
         account_fees=broker.account().commission, states=sorted(set(orders["state"])),
-        keys=bool(set(trades["key"]) <= set(orders["key"])))""",
+        keys=bool(set(trades["key"]) <= set(orders["key"])),
+        refused=refusals["code"].tolist(), kinds=events["kind"].tolist(),
+        pictures=[accounts["why"].iloc[0], accounts["why"].iloc[-1]],
+        settlements=int((accounts["why"] == "settlement").sum()),
+        most=int(positions["long_today"].max()), balance=float(accounts["balance"].iloc[-1]),
+        account=broker.getvalue(), exported=len(exported),
+        files=[file.name for file in files], filled=int(exported["filled"].sum()),
+        volume=int(trades["volume"].sum()))""",
 }
 
 
@@ -179,6 +186,7 @@ def test_live_in_a_notebook(ran: dict[str, Ran]) -> None:
 
 
 def test_reading_the_journal(ran: dict[str, Ran]) -> None:
+    """It holds three lots or none, settles once, and is refused nine lots where five may be."""
     found = ran["04_reading_the_journal"].found
     assert found["orders"] >= 3
     assert found["orders"] % 3 == 0  # brackets
@@ -187,6 +195,12 @@ def test_reading_the_journal(ran: dict[str, Ran]) -> None:
     assert found["held"] == 0
     assert found["profit"] == pytest.approx(found["cash"])
     assert found["fees"] == pytest.approx(found["account_fees"])
+    assert found["refused"] == ["ORDER_SIZE"]
+    assert found["kinds"] == ["STARTED", "ORDER_REFUSED", "SETTLED", "STOPPED"]
+    assert (found["pictures"], found["settlements"]) == (["start", "end"], 1)
+    assert (found["most"], found["balance"]) == (3, pytest.approx(found["account"]))
+    assert found["files"] == ["orders.csv", "trades.csv", "positions.csv", "accounts.csv"]
+    assert (found["exported"], found["filled"]) == (found["orders"], found["volume"])
 
 
 def test_the_readme_draws_candlesticks_in_two_minutes(tmp_path: Path) -> None:

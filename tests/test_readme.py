@@ -14,11 +14,22 @@ import pytest
 
 from tianqin_backtrader import LocalExchange
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
+SHOWN_BY = re.compile(r"\| \[`(test_\w+\.py)`\]\(tests/(test_\w+\.py)\) \|$", re.MULTILINE)
+PICTURE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+LARGEST_PICTURE = 250 * 1024
+# A word of each Python block of the README; what each does is tested below, by that word, and
+# the last one in test_notebooks.
+WORDS = (
+    "BuyOnce", "buy_bracket", "RiskLimits", "store.run", "get_daily_data", "exports import export",
+    "RecordedData", "candlestick(",
+)  # fmt: skip
 
 
-def blocks(language: str) -> list[str]:
-    text = README.read_text(encoding="utf-8")
+def blocks(language: str, readme: Path = README) -> list[str]:
+    text = readme.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +41,42 @@ def program(word: str) -> str:
 
 def test_there_are_two_commands() -> None:
     assert len(blocks("sh")) == 2
+
+
+def test_every_program_is_run_by_a_test() -> None:
+    assert sorted(map(program, WORDS)) == sorted(blocks("python"))
+    tests = "".join(
+        (ROOT / "tests" / name).read_text(encoding="utf-8").partition("\ndef test_")[2]
+        for name in ("test_readme.py", "test_notebooks.py")
+    )
+    assert [word for word in WORDS if f'"{word}"' not in tests] == []
+
+
+def test_features_are_shown_by_tests_that_exist_and_both_languages_name_the_same() -> None:
+    english, chinese = (SHOWN_BY.findall(page.read_text("utf-8")) for page in (README, CHINESE))
+    assert len(english) > 20
+    assert english == chinese
+    assert all(shown == linked for shown, linked in english)
+    names = [linked for _, linked in english]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not (ROOT / "tests" / name).is_file()] == []
+
+
+@pytest.mark.parametrize("readme", [README, CHINESE], ids=lambda path: path.name)
+def test_pictures_are_there_and_small(readme: Path) -> None:
+    shown = PICTURE.findall(readme.read_text(encoding="utf-8"))
+    assert len(shown) == 2
+    for name in shown:
+        picture = (ROOT / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < LARGEST_PICTURE
+
+
+def test_every_picture_of_the_docs_is_made_by_the_script() -> None:
+    script = (ROOT / "docs" / "pictures.py").read_text(encoding="utf-8")
+    made = sorted(path.name for path in (ROOT / "docs" / "images").iterdir())
+    assert made == ["report-en.png", "report-zh.png", "terminal.png"]
+    assert [name for name in made if name not in script] == []
 
 
 @pytest.fixture
@@ -44,6 +91,14 @@ def test_the_program_runs_and_buys_once(evening: None) -> None:
     exec(program("BuyOnce"), names)
     held = names["broker"].get_account_position("SHFE.cu2512")
     assert (held.long.today, held.net) == (1, 1)
+
+
+def test_the_chinese_programs_run(evening: None) -> None:
+    """Those of the README in Chinese, one after the other."""
+    names: dict[str, Any] = {}
+    for block in blocks("python", CHINESE):
+        exec(block, names)
+    assert names["broker"].get_account_position("SHFE.cu2512").net == 1
 
 
 def test_the_feeds_deliver(evening: None) -> None:

@@ -16,18 +16,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "colours": (
         "Red is up and profit, green is down and loss, as in Chinese markets. Times are Beijing "
         "time; a night belongs to the trading day after it.",
-        "红涨绿跌,红盈绿亏。时间为北京时间;夜盘归属下一交易日。",
+        "红涨绿跌，红盈绿亏。时间为北京时间；夜盘归属下一交易日。",
     ),
     "made": ("made", "生成于"),
     "left_out": (
         "earlier runs are left out: their market time does not come before that of these runs",
-        "个更早的运行未计入:其行情时间与本报告的运行重叠",
+        "个更早的运行未计入：其行情时间与本报告的运行重叠",
     ),
     "none": ("None.", "无。"),
-    "more": ("rows are not shown; `export` writes all of them", "行未显示;`export` 可导出全部"),
+    "more": ("rows are not shown; `export` writes all of them", "行未显示；`export` 可导出全部"),
     "license": (
         "Charts by TradingView Lightweight Charts™, © TradingView, Inc.",
-        "图表由 TradingView Lightweight Charts™ 绘制,© TradingView, Inc.",
+        "图表由 TradingView Lightweight Charts™ 绘制，© TradingView, Inc.",
     ),
     # sections
     "equity": ("Equity and drawdown", "权益与回撤"),
@@ -47,40 +47,40 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "equity_about": (
         "Balance and how far it lies below its highest; the columns are the profit of each "
         "trading day.",
-        "账户权益及其自最高点的回撤;柱为每个交易日的盈亏。",
+        "账户权益及其自最高点的回撤；柱为每个交易日的盈亏。",
     ),
     "statistics_about": (
         "By trading day, a year having 243; no risk-free rate is taken off. Deposits and "
         "withdrawals would count as profit.",
-        "按交易日计算,一年按243个交易日;未扣除无风险利率。出入金会计为盈亏。",
+        "按交易日计算，一年按243个交易日；未扣除无风险利率。出入金会计为盈亏。",
     ),
-    "from_klines": ("Candles: market records, klines of", "K线来自行情记录,周期"),
+    "from_klines": ("Candles: market records, klines of", "K线来自行情记录，周期"),
     "from_ticks": (
         "Candles: market records, ticks in candles of",
-        "K线由行情记录的 Tick 合成,周期",
+        "K线由行情记录的 Tick 合成，周期",
     ),
     "from_fills": (
         "No market records were given (--bars): the line joins the prices of the fills.",
-        "未提供行情记录(--bars):折线连接各笔成交价。",
+        "未提供行情记录（--bars）：折线连接各笔成交价。",
     ),
     "marks_about": (
         "▲ bought, ▼ sold; coloured to open, grey to close. The number is lots.",
-        "▲ 买,▼ 卖;彩色为开仓,灰色为平仓。数字为手数。",
+        "▲ 买，▼ 卖；彩色为开仓，灰色为平仓。数字为手数。",
     ),
     "trips_about": (
         "Lots that one order opened and one order closed, oldest lots first; profit by the "
         "contract's multiplier, before and after fees. A click shows a trade on the chart.",
-        "由一个委托开仓、一个委托平仓的手数,先开先平;盈亏按合约乘数计算,分扣费前后。点击一行可在图上查看。",
+        "由一个委托开仓、一个委托平仓的手数，先开先平；盈亏按合约乘数计算，分扣费前后。点击一行可在图上查看。",
     ),
     "days_about": (
         "Of each trading day the settlement, or its last picture. Other: what the parts do not "
         "explain, such as settlement prices, deposits and withdrawals.",
-        "每个交易日的结算或最后一次快照。其他:各项未能解释的部分,如结算价差异、出入金。",
+        "每个交易日的结算或最后一次快照。其他：各项未能解释的部分，如结算价差异、出入金。",
     ),
     "slippage_about": (
         "From the price when the order was written (of a stop, its trigger) to the average fill. "
         "Positive is worse.",
-        "从下单时的最新价(止损单为触发价)到成交均价。正数为不利。",
+        "从下单时的最新价（止损单为触发价）到成交均价。正数为不利。",
     ),
     "audits_about": (
         "Bars delivered to the strategy that differ from the official ones.",
@@ -88,7 +88,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "timeline_about": (
         "By the machine's clock. Grey: a run; red: a connection was down.",
-        "按本机时钟。灰:运行中;红:连接中断。",
+        "按本机时钟。灰：运行中；红：连接中断。",
     ),
     "down": ("Down", "中断"),
     "s": ("s.", "秒。"),
@@ -103,8 +103,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "sharpe": ("Sharpe ratio", "夏普比率"),
     "sortino": ("Sortino ratio", "索提诺比率"),
     "max_drawdown": ("Deepest drawdown", "最大回撤"),
-    "max_drawdown_cny": ("Deepest drawdown, CNY", "最大回撤(元)"),
-    "deepest": ("Deepest within days", "最大回撤(含盘中)"),
+    "max_drawdown_cny": ("Deepest drawdown, CNY", "最大回撤（元）"),
+    "deepest": ("Deepest within days", "最大回撤（含盘中）"),
     "days_count": ("Trading days", "交易日数"),
     "trips_count": ("Trades", "成交回合数"),
     "win_rate": ("Win rate", "胜率"),
@@ -114,7 +114,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "fees_cny": ("Fees", "手续费"),
     "slip_cny": ("Slippage", "滑点成本"),
     "turnover_cny": ("Turnover, CNY", "成交额"),
-    "turnover": ("Turnover of the balance", "换手(成交额/权益)"),
+    "turnover": ("Turnover of the balance", "换手（成交额/权益）"),
     # columns
     "day": ("Trading day", "交易日"),
     "balance": ("Balance", "权益"),
@@ -138,7 +138,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "net": ("Net", "净盈亏"),
     "kind": ("Kind", "类型"),
     "per_lot": ("Per lot", "每手"),
-    "bp": ("of turnover, 1/10,000", "占成交额(万分之)"),
+    "bp": ("of turnover, 1/10,000", "占成交额（万分之）"),
     "time": ("Time", "时间"),
     "order": ("Order", "委托"),
     "orders": ("Orders", "委托数"),
