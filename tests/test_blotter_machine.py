@@ -602,6 +602,7 @@ class Sessions(RuleBasedStateMachine):
             assert not desk.is_open(work.symbol) or self.day_is_over_in(12)
         if work.phase is Phase.DUE:  # for the next tick, or for a sibling that has its lots
             family = [each for each, parent in self.parents.items() if parent == work.ticket.parent]
+            family += self.group(key) - {key}
             waits = work.follows_price or any(desk.work(each).is_at_exchange for each in family)
             assert waits or self.day_is_over_in(12)
         if work.phase is Phase.WAITING:
