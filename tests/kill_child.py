@@ -21,6 +21,7 @@ from order_floor import BUY, CU, SELL, Desk, M
 
 from tianqin_backtrader.safe_journal import SafeJournal
 from tianqin_backtrader.tickets import Ticket
+from tianqin_backtrader.values import ExchangeOrder
 from tianqin_backtrader.working import Rules
 
 
@@ -45,10 +46,10 @@ class Trading(Desk):
         return Ticket(**{name: getattr(ticket, name) for name in Ticket.__dataclass_fields__}
                       | {"key": ticket.key.replace("t.", f"{self._run}.")})  # fmt: skip
 
-    def send(self, order_id: str, *terms: Any) -> None:
+    def send(self, order: ExchangeOrder) -> None:
         self.journal.check()
-        super().send(order_id, *terms)
-        say("order", order_id)
+        super().send(order)
+        say("order", order.order_id)
 
     def fill_all(self) -> None:
         self.arrive()

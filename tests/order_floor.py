@@ -26,6 +26,7 @@ from tianqin_backtrader.tidings import Held, Modified, Moved, Told, Triggered, U
 from tianqin_backtrader.values import (
     AccountPosition,
     Direction,
+    ExchangeOrder,
     Instrument,
     Offset,
     OrderPicture,
@@ -168,23 +169,24 @@ class OrderFloor:
 
     # ---- working.Exchange
 
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None,
-    ) -> None:
+    def send(self, order: ExchangeOrder) -> None:
         if self.refuses_to_send:
             raise InvalidOrder(self.refuses_to_send)
+        order_id = order.order_id
         assert order_id not in self.sent, f"order id {order_id} was used before"
         assert not self.is_down, f"{order_id} is sent into a lost connection"
-        order = Resting(order_id, symbol, direction, offset, volume, price, advanced, left=volume)
-        _check(order, self.contracts[symbol])
-        self.sent[order_id] = order
+        resting = Resting(
+            order_id,
+            order.symbol,
+            order.direction,
+            order.offset,
+            order.volume,
+            order.price,
+            order.advanced,
+            left=order.volume,
+        )
+        _check(resting, self.contracts[order.symbol])
+        self.sent[order_id] = resting
         self._told_alive.add(order_id)
         self.wire.append(("order", order_id))
 

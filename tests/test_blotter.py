@@ -30,7 +30,7 @@ from order_floor import (
 from tianqin_backtrader.errors import BadPrice, InvalidOrder
 from tianqin_backtrader.orders import OrderState
 from tianqin_backtrader.tickets import Kind, Ticket
-from tianqin_backtrader.values import AccountPosition, OrderPicture, SideLots, Trade
+from tianqin_backtrader.values import AccountPosition, ExchangeOrder, OrderPicture, SideLots, Trade
 from tianqin_backtrader.working import Phase, Rules
 
 S = OrderState
@@ -1519,14 +1519,14 @@ def test_journal_has_an_order_and_its_legs_before_they_are_sent(desk: Desk) -> N
     seen: list[tuple[str, str, list[str]]] = []
     send = desk.send
 
-    def look(order_id: str, *terms: Any) -> None:
-        key = order_id.rpartition(".")[0]
+    def look(order: ExchangeOrder) -> None:
+        key = order.order_id.rpartition(".")[0]
         legs = {leg.order_id: leg.state for leg in desk.journal.legs(key)}
         (record,) = desk.journal.orders([key])
-        seen.append((order_id, record.phase, list(legs.values())))
-        send(order_id, *terms)
+        seen.append((order.order_id, record.phase, list(legs.values())))
+        send(order)
 
-    desk.send = look  # type: ignore[assignment,method-assign]
+    desk.send = look  # type: ignore[method-assign]
     desk.hold(M, long=(0, 2))
     desk.order(M, SELL, 5, limit=3_000.0)
     desk.arrive()

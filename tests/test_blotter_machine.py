@@ -41,7 +41,13 @@ from tianqin_backtrader.errors import OrderError
 from tianqin_backtrader.orders import Accepted, Done, Filled, OrderState
 from tianqin_backtrader.tickets import Kind, Ticket
 from tianqin_backtrader.tidings import Triggered
-from tianqin_backtrader.values import AccountPosition, Direction, Offset, OrderPicture, Trade
+from tianqin_backtrader.values import (
+    AccountPosition,
+    Direction,
+    ExchangeOrder,
+    OrderPicture,
+    Trade,
+)
 from tianqin_backtrader.working import Phase, Then, Work
 
 NIGHTLY = bool(os.environ.get("TIANQIN_NIGHTLY"))
@@ -95,10 +101,9 @@ class Machine(Desk):
         else:
             self.odd_since_ns.setdefault(symbol, self.mono_ns)
 
-    def send(
-        self, order_id: str, symbol: str, direction: Direction, offset: Offset, *terms: Any
-    ) -> None:
-        super().send(order_id, symbol, direction, offset, *terms)
+    def send(self, order: ExchangeOrder) -> None:
+        super().send(order)
+        order_id, symbol = order.order_id, order.symbol
         work = self.work(order_id.rpartition(".")[0])
         if work.ticket.offset is OPEN or work.legs[work.round].order_id != order_id:
             return
@@ -106,7 +111,7 @@ class Machine(Desk):
             assert self.mono_ns - self.odd_since_ns[symbol] >= PATIENCE_S * SECOND, (
                 f"{order_id} is sent while the account does not show all trades"
             )
-        elif offset is OPEN and work.ticket.policy == "net" and not self.interfered:
+        elif order.offset is OPEN and work.ticket.policy == "net" and not self.interfered:
             self._may_open(work)
 
     def _may_open(self, work: Work) -> None:

@@ -43,7 +43,7 @@ from tianqin_backtrader.errors import (
 from tianqin_backtrader.gates import GATES, Said, refusals
 from tianqin_backtrader.journal import JournalWriter
 from tianqin_backtrader.live import _trading_ns
-from tianqin_backtrader.model import Direction, Offset
+from tianqin_backtrader.model import Direction, ExchangeOrder, Offset
 from tianqin_backtrader.preflight import CHECKS, Findings, problems
 from tianqin_backtrader.sessions import Sessions
 from tianqin_backtrader.sim.account import Account
@@ -371,16 +371,16 @@ def test_a_stop_of_an_earlier_run_waits_for_the_preflight(
 
 def test_no_door_is_open_before_the_preflight(enabled: None, wire: Wire, tmp_path: Path) -> None:
     """The broker, the channel, the TqApi itself and its packets."""
-    order = ("a.1.0", CU, Direction.BUY, Offset.OPEN, 1, 90_000.0)
+    order = ExchangeOrder("a.1.0", CU, Direction.BUY, Offset.OPEN, 1, 90_000.0)
     pack = {"aid": "insert_order", "order_id": "x", "user_id": ACCOUNT}
     with store_on(wire, tmp_path) as store:
         store.start()
         store.instrument(CU)
         connection = store.connection
         with pytest.raises(InvalidOrder, match="preflight"):
-            store.floor.send(*order, None)
+            store.floor.send(order)
         with pytest.raises(LiveTradingRefused, match="preflight"):
-            connection.trading.send(*order)
+            connection.trading.send(order)
         with pytest.raises(LiveTradingRefused, match="preflight"):
             connection.api.insert_order(CU, "BUY", "OPEN", 1, 90_000.0)
         with pytest.raises(LiveTradingRefused, match="preflight"):

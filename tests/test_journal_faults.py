@@ -27,6 +27,7 @@ from tianqin_backtrader.journal_records import LegRecord, NoteRecord
 from tianqin_backtrader.leftovers import leftovers_path
 from tianqin_backtrader.orders import OrderState
 from tianqin_backtrader.safe_journal import SafeJournal
+from tianqin_backtrader.values import ExchangeOrder
 from tianqin_backtrader.working import Rules
 
 FULL = "database or disk is full"
@@ -68,10 +69,10 @@ class FaultyDesk(Desk):
         self.journal = Failing(begin, end)
         self.blotter = type(self.blotter)(self, self.journal, self.told.append, Rules())
 
-    def send(self, order_id: str, *terms: Any) -> None:
+    def send(self, order: ExchangeOrder) -> None:
         self.journal.check()
-        assert self.journal.owner_of(order_id), f"{order_id} is sent and not in the journal"
-        super().send(order_id, *terms)
+        assert self.journal.owner_of(order.order_id), f"{order} is sent and not in the journal"
+        super().send(order)
 
     def works(self) -> None:
         """All that can happen at the exchange happens."""

@@ -31,7 +31,7 @@ from tianqin_backtrader.risk_rules import (
 )
 from tianqin_backtrader.sessions import Stretch
 from tianqin_backtrader.tickets import Kind
-from tianqin_backtrader.values import Account, AccountPosition, OrderPicture
+from tianqin_backtrader.values import Account, AccountPosition, ExchangeOrder, OrderPicture
 
 # ---- what limits may be
 
@@ -409,9 +409,9 @@ class Guarded(Desk):
         self.blotter.progress.sender.gate = self.gate
         self.refused: list[str] = []
 
-    def send(self, *terms: Any) -> None:
-        self.gate.sent(terms[1])
-        super().send(*terms)
+    def send(self, order: ExchangeOrder) -> None:
+        self.gate.sent(order.symbol)
+        super().send(order)
 
     def cancel(self, order_id: str) -> None:
         self.gate.cancelled(order_id)
@@ -713,11 +713,10 @@ class Player(Guarded):
         super().__init__(LIMITS)
         self.hold(CU, long=(2, 1), short=(1, 0))
 
-    def send(self, *terms: Any) -> None:
-        offset = terms[3]
-        if offset is OPEN:
+    def send(self, order: ExchangeOrder) -> None:
+        if order.offset is OPEN:
             assert self.gate.halt.state is NORMAL, "something was opened while that was forbidden"
-        super().send(*terms)
+        super().send(order)
 
     def play(self, step: tuple[Any, ...]) -> None:
         getattr(self, f"do_{step[0]}")(*step[1:])

@@ -22,7 +22,7 @@ from tianqin_backtrader.desk import OrderDesk
 from tianqin_backtrader.errors import WrongSetting
 from tianqin_backtrader.floor import Floor
 from tianqin_backtrader.journal import JournalWriter
-from tianqin_backtrader.model import Offset
+from tianqin_backtrader.model import ExchangeOrder, Offset
 from tianqin_backtrader.queries import underlying_of
 from tianqin_backtrader.rolling import Rolling
 from tianqin_backtrader.rolls import roll_of
@@ -589,12 +589,12 @@ def before_the_order(monkeypatch: pytest.MonkeyPatch, offset: Offset) -> None:
 def before_the_wire(monkeypatch: pytest.MonkeyPatch, offset: Offset) -> None:
     send = Floor.send
 
-    def die(self: Floor, order_id: str, symbol: str, *terms: Any) -> None:
-        if "CLOSE" in terms[1].value and symbol == OLD and offset is Offset.CLOSE:
+    def die(self: Floor, order: ExchangeOrder) -> None:
+        if "CLOSE" in order.offset.value and order.symbol == OLD and offset is Offset.CLOSE:
             raise Died
-        if symbol == NEW and offset is Offset.OPEN:
+        if order.symbol == NEW and offset is Offset.OPEN:
             raise Died
-        send(self, order_id, symbol, *terms)
+        send(self, order)
 
     monkeypatch.setattr(Floor, "send", die)
 

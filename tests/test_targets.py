@@ -24,7 +24,7 @@ from tianqin_backtrader.clock import monotonic_ns, now_s
 from tianqin_backtrader.config import load_settings
 from tianqin_backtrader.connection import Connection
 from tianqin_backtrader.errors import BadVolume, InvalidOrder, NotStarted, WrongSetting
-from tianqin_backtrader.model import Direction, Offset, OrderPicture
+from tianqin_backtrader.model import Direction, ExchangeOrder, Offset, OrderPicture
 from tianqin_backtrader.targets import TargetOptions, TargetTasks
 
 CU, RB, M, IF = "SHFE.cu2511", "SHFE.rb2601", "DCE.m2601", "CFFEX.IF2510"
@@ -392,8 +392,9 @@ def test_what_a_target_sends_counts_as_unsent_until_the_wait(seat: Seat) -> None
 def test_orders_sent_beside_a_task_keep_their_own_ids(seat: Seat) -> None:
     seat.rest()
     channel = seat.connection.trading
-    channel.send("direct.1", M, BUY, OPEN, 1, seat.quote(M, "ask_price1"))
-    channel.send("direct.2", CU, SELL, OPEN, 1, seat.quote(CU, "ask_price1") + FAR)
+    channel.send(ExchangeOrder("direct.1", M, BUY, OPEN, 1, seat.quote(M, "ask_price1")))
+    far = seat.quote(CU, "ask_price1") + FAR
+    channel.send(ExchangeOrder("direct.2", CU, SELL, OPEN, 1, far))
     seat.until(lambda: "direct.2" in seat.alive())
     channel.cancel("direct.2")
     seat.until(lambda: seat.alive() == [seat.id(1)])

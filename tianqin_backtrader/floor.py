@@ -12,7 +12,7 @@ from .contracts import check_tradable
 from .errors import InvalidOrder, OrderError
 from .offsets import CloseFees
 from .sessions import Sessions
-from .values import AccountPosition, Direction, Instrument, Offset
+from .values import AccountPosition, ExchangeOrder, Instrument
 
 __all__ = ["Floor"]
 
@@ -38,22 +38,11 @@ class Floor:
         self._terms: dict[str, tuple[list[Any], Instrument]] = {}  # beside what may change of them
         self.on_sent: Callable[[str], None] = _pass_over  # by contract: an order is about to leave
 
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None,
-    ) -> None:
+    def send(self, order: ExchangeOrder) -> None:
         """Hand an exchange order to TqSdk. Raises `InvalidOrder` with TqSdk's own words."""
-        self.on_sent(symbol)
+        self.on_sent(order.symbol)
         try:
-            self._connection.trading.send(
-                order_id, symbol, direction, offset, volume, price, advanced
-            )
+            self._connection.trading.send(order)
         except OrderError:
             raise
         except Exception as error:  # noqa: BLE001  TqSdk's are bare, and may hold secrets

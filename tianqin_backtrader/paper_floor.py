@@ -10,7 +10,7 @@ from .floor import Floor
 from .offsets import CloseFees
 from .paper import PaperChannel
 from .sessions import Sessions
-from .values import Direction, Offset, OrderPicture
+from .values import ExchangeOrder, OrderPicture
 
 __all__ = ["PaperFloor"]
 
@@ -31,27 +31,19 @@ class PaperFloor(Floor):
         super().__init__(connection, clock, sessions, fees)
         self._paper = paper
 
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None,
-    ) -> None:
+    def send(self, order: ExchangeOrder) -> None:
         """Write down what would have been sent."""
-        self.on_sent(symbol)
+        self.on_sent(order.symbol)
         self._paper.gate()
+        price = order.price
         kind = price if isinstance(price, str) else "ANY" if price is None else "LIMIT"
         picture = OrderPicture(
-            order_id=order_id,
-            symbol=symbol,
-            direction=direction,
-            offset=offset,
-            volume=volume,
-            volume_left=volume,
+            order_id=order.order_id,
+            symbol=order.symbol,
+            direction=order.direction,
+            offset=order.offset,
+            volume=order.volume,
+            volume_left=order.volume,
             price=NAN if price is None or isinstance(price, str) else price,
             price_type=kind,
             status="ALIVE",

@@ -12,7 +12,7 @@ from .orders import OrderLedger
 from .permits import Gate, OpenGate, forbidden, permitted
 from .pricing import crossing_price
 from .surroundings import Diary, Exchange
-from .values import Direction, Offset, OrderPicture
+from .values import Direction, ExchangeOrder, Offset, OrderPicture
 from .working import SECOND_NS, LegWork, Phase, Rules, Work
 
 __all__ = ["CLOSED", "DOWN", "Sender"]
@@ -189,13 +189,15 @@ class Sender:
         ticket = work.ticket
         try:
             self._exchange.send(
-                leg.order_id,
-                ticket.symbol,
-                ticket.direction,
-                leg.offset,
-                leg.volume,
-                leg.price,
-                leg.advanced,
+                ExchangeOrder(
+                    leg.order_id,
+                    ticket.symbol,
+                    ticket.direction,
+                    leg.offset,
+                    leg.volume,
+                    leg.price,
+                    leg.advanced,
+                )
             )
         except OrderError as error:
             self._refuse(work, leg, error)

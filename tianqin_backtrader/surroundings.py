@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from .journal_records import HoldingRecord, LegRecord, OrderRecord, StopRecord, TradeRecord
 from .offsets import CloseFees
 from .sessions import Sessions
-from .values import AccountPosition, Direction, Instrument, Offset
+from .values import AccountPosition, ExchangeOrder, Instrument
 from .working import Work
 
 __all__ = ["Diary", "Exchange", "Targets"]
@@ -18,16 +18,7 @@ __all__ = ["Diary", "Exchange", "Targets"]
 class Exchange(Protocol):
     """What orders need of the session. Nothing here waits."""
 
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None,
-    ) -> None: ...
+    def send(self, order: ExchangeOrder) -> None: ...
 
     def cancel(self, order_id: str) -> None: ...
 

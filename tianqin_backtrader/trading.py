@@ -14,6 +14,7 @@ from .account_view import AccountView
 from .errors import OrderError
 from .model import (
     Direction,
+    ExchangeOrder,
     Offset,
     OrderPicture,
     Trade,
@@ -130,26 +131,20 @@ class TradingChannel(AccountView):
 
     # ---- sending
 
-    def send(
-        self,
-        order_id: str,
-        symbol: str,
-        direction: Direction,
-        offset: Offset,
-        volume: int,
-        price: float | str | None,
-        advanced: str | None = None,
-    ) -> None:
-        """Hand an exchange order to TqSdk.
-
-        `price` in CNY, "BEST" or "FIVELEVEL", None at market; `advanced` "FAK", "FOK" or None.
-        """
+    def send(self, order: ExchangeOrder) -> None:
+        """Hand an exchange order to TqSdk."""
         self.gate()
         self.has_unsent = True
-        order = self._api().insert_order(
-            symbol, direction.value, offset.value, volume, price, advanced, order_id=order_id
+        shown = self._api().insert_order(
+            order.symbol,
+            order.direction.value,
+            order.offset.value,
+            order.volume,
+            order.price,
+            order.advanced,
+            order_id=order.order_id,
         )
-        self._news.remember(order_id, order)
+        self._news.remember(order.order_id, shown)
 
     def cancel(self, order_id: str) -> None:
         """Hand a cancel to TqSdk."""

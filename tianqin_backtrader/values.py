@@ -17,6 +17,7 @@ __all__ = [
     "AccountPosition",
     "Bar",
     "Direction",
+    "ExchangeOrder",
     "Instrument",
     "Offset",
     "OrderPicture",
@@ -157,6 +158,22 @@ class AccountPosition:
     @property
     def net(self) -> int:
         return self.long.total - self.short.total
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOrder:
+    """An order as it is sent to the exchange.
+
+    price: CNY, "BEST" or "FIVELEVEL", None at market; advanced: "FAK", "FOK" or None.
+    """
+
+    order_id: str
+    symbol: str
+    direction: Direction
+    offset: Offset
+    volume: int
+    price: float | str | None
+    advanced: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
