@@ -75,12 +75,12 @@ class Auditor:
         """
         rows = request.rows()
         request.release()
-        request.forget_old()
         self._request, self._least = None, 0
         if len(rows) >= request.width and request.width < MOST and not self._audit.is_within(rows):
             self._least = 2 * request.width
             return False
         self._tell_all(self._audit.check(rows, ended=ended))
+        request.forget_old()
         return True
 
     def _tell_all(self, found: list[Difference]) -> None:
