@@ -146,6 +146,18 @@ def test_a_change_whose_withdrawal_was_never_sent_withdraws_first(desk: Desk) ->
     assert desk.legs(key)[1] == (OPEN, 3, 2_995.0)
 
 
+def test_a_change_that_was_cancelled_is_not_carried_out(desk: Desk) -> None:
+    """The journal knew of the change and not of the cancel: the order came back."""
+    key = changed(desk, price=2_995.0)
+    desk.cancel_order(key)
+    with desk.lagging():
+        desk.obey(f"{key}.0")
+    die(desk)
+    rise(desk)
+    assert desk.state(key) is S.CANCELED
+    desk.sends_nothing()
+
+
 def test_a_change_to_fewer_lots_than_have_traded_meanwhile_ends_complete(desk: Desk) -> None:
     key = changed(desk, volume=1)
     with desk.lagging():

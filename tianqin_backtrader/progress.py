@@ -167,6 +167,8 @@ class Progress(Register):
         elif work.phase is not Phase.LEAVING:  # exchanges count cancels
             self._leave(work)
             self.legs.withdraw(work)
+        else:
+            self.note(work)  # it was leaving to come back changed
 
     def change(self, work: Work, ticket: Ticket) -> None:
         """Let the order become `ticket`; what is at the exchange is withdrawn first."""
