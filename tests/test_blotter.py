@@ -1426,6 +1426,29 @@ def test_lots_that_another_program_freezes_are_not_ours_to_close(desk: Desk) -> 
     desk.arrive()
 
 
+def test_lots_of_the_day_before_are_not_closed_as_todays(desk: Desk) -> None:
+    """At 21:00 the account still showed two lots as today's: the order was refused."""
+    desk.hold(CU, long=(2, 0))
+    desk.order(M, BUY, 1, limit=2_900.0)  # the desk has looked at the account
+    desk.blotter.progress.lots.follow(CU)
+    with desk.lagging():
+        desk.end_day()
+        desk.pass_s(6 * 3_600)  # 21:00 of the next trading day
+        key = desk.order(CU, SELL, 2, limit=90_000.0)
+        assert desk.legs(key) == []
+    desk.deliver()
+    assert desk.legs(key) == [(CLOSE, 2, 90_000.0)]
+
+
+def test_todays_lots_are_those_that_were_opened_since_the_night(desk: Desk) -> None:
+    desk.end_day()
+    desk.pass_s(6 * 3_600)
+    opening = desk.order(CU, BUY, 2, limit=90_000.0)
+    desk.arrive()
+    desk.fill(f"{opening}.0", 2)
+    assert desk.legs(desk.order(CU, SELL, 2, limit=90_010.0)) == [(CLOSETODAY, 2, 90_010.0)]
+
+
 def test_late_picture_of_another_programs_order_freezes_nothing(desk: Desk) -> None:
     """Told after the order's end, it froze two lots for ever."""
     desk.hold(M, long=(0, 3))

@@ -2,14 +2,15 @@
 
 A gateway tells orders, trades and positions one by one, so a position may lag behind a trade that
 is known, or run ahead of it. Closing by such a picture closes too much or too little: an order that
-may close waits until the lots held are those before plus the trades told, and the lots frozen those
-of the closing orders that rest. Pure.
+may close waits until the lots held are those before plus the trades told, the lots of today no more
+than those opened on it, and the lots frozen those of the closing orders that rest. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 
 from .contracts import SPLITS_TODAY, split_symbol
 from .values import AccountPosition, Direction, Offset, OrderPicture, SideLots, Trade
@@ -28,11 +29,26 @@ class Reserved:
     leaving: bool = False  # it is being withdrawn: its lots will be free
 
 
-class Lots:
-    """Lots held and reserved by contract. `position`: the account's picture of this moment."""
+@dataclass(slots=True)
+class Opened:
+    """Lots opened on a trading day, as far as was told."""
 
-    def __init__(self, position: Callable[[str], AccountPosition]) -> None:
-        self._position = position
+    day: date
+    long: int = 0
+    short: int = 0
+
+
+class Lots:
+    """Lots held and reserved by contract.
+
+    position: the account's picture of this moment; day: the trading day of this moment.
+    """
+
+    def __init__(
+        self, position: Callable[[str], AccountPosition], day: Callable[[str], date]
+    ) -> None:
+        self._position, self._day = position, day
+        self._opened: dict[str, Opened] = {}
         self._counts: dict[str, list[int]] = {}  # long and short by our own counting
         self._reserved: dict[str, dict[str, Reserved]] = {}
         self._off: dict[str, tuple[int, int]] = {}  # by how much it disagreed when trusted last
@@ -48,6 +64,7 @@ class Lots:
         """Forget our counting and go by the account."""
         held = self._position(symbol)
         self._counts[symbol] = [held.long.total, held.short.total]
+        self._opened[symbol] = Opened(self._day(symbol), held.long.today, held.short.today)
 
     def trust(self, symbol: str) -> None:
         """The picture did not come to agree: go by the account until the next news of it.
@@ -77,6 +94,10 @@ class Lots:
         opens = trade.offset is Offset.OPEN
         is_long = (trade.direction is Direction.BUY) == opens
         counts[0 if is_long else 1] += trade.volume if opens else -trade.volume
+        if opens:
+            opened = self._opened_today(trade.symbol)
+            opened.long += trade.volume if is_long else 0
+            opened.short += 0 if is_long else trade.volume
 
     def on_foreign_order(self, picture: OrderPicture) -> None:
         """An order of another program: what it closes is not ours to close."""
@@ -144,8 +165,23 @@ class Lots:
         shown = [held.long.total, held.short.total, _frozen(held.long), _frozen(held.short)]
         if shown != [*counts, rest[Direction.SELL], rest[Direction.BUY]]:
             return False
+        if self._is_of_yesterday(symbol, held):
+            return False
         self._odd_since_ns.pop(symbol, None)
         return True
+
+    def _is_of_yesterday(self, symbol: str, held: AccountPosition) -> bool:
+        """Whether it shows lots as today's that nobody has opened today: they are history now."""
+        if not (held.long.today or held.short.today):
+            return False
+        opened = self._opened_today(symbol)
+        return held.long.today > opened.long or held.short.today > opened.short
+
+    def _opened_today(self, symbol: str) -> Opened:
+        opened, day = self._opened[symbol], self._day(symbol)
+        if day != opened.day:
+            opened = self._opened[symbol] = Opened(day)
+        return opened
 
     def disagrees_for_ns(self, symbol: str, now_ns: int) -> int:
         """How long a picture that does not agree has been looked at, since the last news."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from .families import Families
 from .journal_entries import stop_record
 from .legs import LegFollower
@@ -24,7 +26,7 @@ class Register:
     def __init__(self, exchange: Exchange, diary: Diary, rules: Rules) -> None:
         self._exchange, self._diary, self._rules = exchange, diary, rules
         self.ledger = OrderLedger()
-        self.lots = Lots(exchange.position)
+        self.lots = Lots(exchange.position, self._day)
         self.works: dict[str, Work] = {}
         self.living: dict[str, Work] = {}
         self.watched: dict[str, list[Work]] = {}
@@ -32,6 +34,9 @@ class Register:
         self.sender = Sender(exchange, diary, self.ledger, self.lots, rules)
         stands = self.families.stands
         self.legs = LegFollower(self.sender, self.ledger, exchange, diary, rules, stands)
+
+    def _day(self, symbol: str) -> date:
+        return self._exchange.sessions(symbol).trading_day_of(self._exchange.now_ns)
 
     def follow(self, work: Work) -> None:
         """Follow an order from now on."""
