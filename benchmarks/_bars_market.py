@@ -52,9 +52,9 @@ class Tape:
 
 
 def tapes(folder: Path, *, quick: bool = False) -> Iterator[Tape]:
-    """Every market that is at hand; `quick`: two made-up days of one contract, few ticks."""
-    first, last = DAYS
-    pace = 12 if quick else PACE
+    """Every market that is at hand; `quick`: one made-up day of copper, few ticks."""
+    days = DAYS[:1] if quick else DAYS
+    first, last, pace = days[0], days[-1], 4 if quick else PACE
     made = Market.seeded(start=first, end=last, ticks_per_minute=pace)
     titles = {
         "SHFE.cu2511": "copper, night until 01:00",
@@ -62,11 +62,11 @@ def tapes(folder: Path, *, quick: bool = False) -> Iterator[Tape]:
     }
     how = {"start": first.isoformat(), "end": last.isoformat(), "ticks_per_minute": pace}
     for symbol, title in list(titles.items())[: 1 if quick else None]:
-        yield _of_market(folder, made, symbol, f"{symbol} ({title})", DAYS, how)
+        yield _of_market(folder, made, symbol, f"{symbol} ({title})", days, how)
     index = sorted(RECORDS.glob("CFFEX.IF-*.csv.gz"))
     if index and not quick:
         real = Market.replaying(index)
-        days = tuple(date.fromisoformat(path.name[9:19]) for path in index)
+        days = tuple(date.fromisoformat(path.name[len("CFFEX.IF-") :][:10]) for path in index)
         yield _of_market(
             folder,
             real,

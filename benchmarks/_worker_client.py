@@ -34,11 +34,11 @@ MINUTE_NS = 60_000_000_000
 
 def main() -> None:
     asked: Asked = json.loads(sys.argv[1])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     MEASURES[asked["measure"]](asked)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Without its exchange a client would wait for it forever."""
     os.read(0, 1)
     os._exit(1)
@@ -130,7 +130,7 @@ def _loop(api: TqApi, asked: Asked, count: Callable[[], int]) -> None:
 def open_store(asked: Asked) -> TqStore:
     """As a program on a real market has it: nothing is known of the exchange but its addresses."""
     urls = {f"{name}_url": asked["urls"][f"TQ_{name.upper()}_URL"] for name in ("auth", "md", "td")}
-    return TqStore("kq", user="demo", password="demo", **urls)
+    return TqStore("kq", user="demo", password="demo", journal=asked.get("journal"), **urls)
 
 
 def run(store: TqStore, asked: Asked, strategy: type[bt.Strategy], **how: Any) -> Any:

@@ -1,0 +1,113 @@
+"""Memory of a trading program over simulated days, in a process of its own, for `all.py`.
+
+    python benchmarks/_days_client.py '{"loop": "ours", "urls": {...}, "days": 30, ...}'
+
+Each day both programs buy two lots at 09:30, leave an order far away, and are flat at 14:45. Prints
+a line of JSON after each trading day: bytes resident, and objects that the collector knows.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+import backtrader as bt
+import psutil
+from _worker_client import Asked, Waiting, end_with_parent, let_go, open_store, tell
+from tqsdk import TqApi, TqAuth, TqKq
+
+OPENS, CLOSES = "09:30", "14:45"
+FAR_CNY = 90
+
+
+class Days:
+    """Tells of each trading day, and knows when there have been enough."""
+
+    def __init__(self, count: int) -> None:
+        self.left, self.day = count, ""
+
+    def is_over(self, day: str) -> bool:
+        if day != self.day:
+            if self.day:
+                gc.collect()
+                rss = psutil.Process().memory_info().rss
+                tell(rss=rss, objects=len(gc.get_objects()))
+                self.left -= 1
+            self.day = day
+        return self.left <= 0
+
+
+class Daily(Waiting):
+    """Two lots a day."""
+
+    params: Any = (("days", None),)
+
+    def __init__(self) -> None:
+        self.resting: Any = None
+
+    def next(self) -> None:
+        data = self.data
+        if self.p.days.is_over(str(data.trading_day[0])):
+            self.env.runstop()
+        if data.history_phase:
+            return
+        now = f"{data.datetime.datetime(0):%H:%M}"
+        if now == OPENS:
+            self.buy(size=2)
+            price = data.close[0] - FAR_CNY
+            self.resting = self.buy(size=1, price=price, exectype=bt.Order.Limit)
+        elif now == CLOSES:
+            self.cancel(self.resting)
+            self.close()
+
+
+def ours(asked: Asked) -> None:
+    """TqStore and Cerebro, a journal on disk, minute bars."""
+    with open_store(asked) as store:
+        cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
+        cerebro.setbroker(store.getbroker())
+        cerebro.adddata(store.getdata(asked["symbol"], history=200))
+        cerebro.addstrategy(Daily, asked=asked, days=Days(asked["days"]))
+        cerebro.run(exactbars=asked["exactbars"])
+
+
+def raw(asked: Asked) -> None:
+    """The same orders and the same subscriptions with TqApi alone."""
+    os.environ.update(asked["urls"])
+    api = TqApi(TqKq(), auth=TqAuth("demo", "demo"), debug=False, disable_print=True)
+    symbol, days = asked["symbol"], Days(asked["days"])
+    quote, bars = api.get_quote(symbol), api.get_kline_serial(symbol, 60, 200)
+    api.get_tick_serial(symbol)
+    resting, done, minute = None, "", 0.0
+    let_go(asked)
+    while True:
+        api.wait_update()
+        if bars["datetime"].iloc[-1] == minute:
+            continue
+        minute = bars["datetime"].iloc[-1]
+        day, now = quote.datetime[:10], quote.datetime[11:16]
+        if now < "20:00" and days.is_over(day):
+            break
+        if OPENS <= now < CLOSES and done != day:
+            api.insert_order(symbol, "BUY", "OPEN", 2, quote.upper_limit)
+            far = quote.last_price - FAR_CNY
+            resting, done = api.insert_order(symbol, "BUY", "OPEN", 1, far), day
+        elif CLOSES <= now < "15:00" and resting is not None:
+            api.cancel_order(resting)
+            api.insert_order(symbol, "SELL", "CLOSE", 2, quote.lower_limit)
+            resting = None
+    api.close()
+
+
+def main() -> None:
+    asked: Asked = json.loads(sys.argv[1])
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    {"ours": ours, "raw": raw}[asked["loop"]](asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Medians, spreads and Markdown tables, for `all.py`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+Cells = Sequence[str]
+
+
+def table(header: Cells, rows: Iterable[Cells], left: int = 1) -> str:
+    """A Markdown table whose first `left` columns are text."""
+    rule = [":--" if number < left else "--:" for number in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """The median, and the least and the greatest."""
+    if len(values) == 1:
+        return format(values[0], form)
+    low, high = (format(each, form) for each in (min(values), max(values)))
+    return f"{statistics.median(values):{form}} ({low} - {high})"
+
+
+def ratios(own: Sequence[float], peer: Sequence[float]) -> list[float]:
+    """Round by round, so that what the machine did else hits both."""
+    return [mine / other for mine, other in zip(own, peer, strict=True)]
+
+
+def times(values: Sequence[float]) -> str:
+    """Ratios as a cell."""
+    return spread(values, ".2f" if statistics.median(values) < 100 else ".0f")
+
+
+def wins(ratio: float, ours: str, peer: str, what: str) -> str:
+    """Who needs less, in plain words; `ratio`: ours to the peer."""
+    if ratio > 1.05:
+        return f"{peer} wins: {ours} takes {ratio:.2f} times {what}."
+    if ratio < 0.95:
+        return f"{ours} wins: it takes {ratio:.2f} times {what} of {peer}."
+    return f"{ours} and {peer} are level ({ratio:.2f})."
+
+
+def target(ratio: float, wanted: float) -> str:
+    """Whether a target of the project is met."""
+    return f"the target of {wanted:g} is {'met' if ratio <= wanted else 'missed'}"
