@@ -20,7 +20,7 @@ from tianqin_backtrader.sim.values import MarketTick
 RECORDS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "ticks"
 MINUTE_NS = 60_000_000_000
 DAYS = date(2025, 9, 12), date(2025, 9, 15)  # Friday, and Monday with Friday's night session
-PACE = 120  # ticks a minute, as often as the exchanges send them
+PACE = 60  # ticks a minute; the exchanges send up to twice as many
 LEVEL = 0.0, 0
 OFFICIAL = ["open", "high", "low", "close", "volume", "close_oi"]
 COPPER_HOURS = {
@@ -53,7 +53,7 @@ class Tape:
 
 def tapes(folder: Path, *, quick: bool = False) -> Iterator[Tape]:
     """Every market that is at hand; `quick`: one made-up day of copper, few ticks."""
-    days = DAYS[:1] if quick else DAYS
+    days: tuple[date, ...] = DAYS[:1] if quick else DAYS
     first, last, pace = days[0], days[-1], 4 if quick else PACE
     made = Market.seeded(start=first, end=last, ticks_per_minute=pace)
     titles = {

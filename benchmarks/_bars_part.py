@@ -20,7 +20,7 @@ from _figures import ratios, spread, table, times, wins
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 300
-ROUNDS = 5
+ROUNDS = 3
 # What vn.py's `BarGenerator` imports; vn.py's own requirements bring a desktop program.
 VNPY = ("vnpy", "numpy", "ta-lib", "tzlocal", "tzdata")
 
@@ -152,8 +152,8 @@ def _verdicts(costs: dict[str, list[float]]) -> str:
     for peer, own in PAIRS[:2]:
         if peer in costs:
             ratio = statistics.median(ratios(costs[own], costs[peer]))
-            names = (NAMES[each].replace("**", "") for each in (own, peer))
-            said.append(wins(ratio, *names, "the CPU time"))
+            ours, theirs = (NAMES[each].replace("**", "") for each in (own, peer))
+            said.append(wins(ratio, ours, theirs, "the CPU time"))
     return " ".join(said)
 
 

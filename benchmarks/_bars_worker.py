@@ -67,8 +67,9 @@ def recorded(asked: Asked) -> Found:
     gc.collect()
     began = time.process_time()
     cerebro = bt.Cerebro(stdstats=False)
-    about = {"trading_time": asked["hours"], "calendar": days, "symbol": asked["symbol"]}
-    cerebro.adddata(RecordedData(dataname=asked["file"], **about))
+    about: Asked = {"dataname": asked["file"], "symbol": asked["symbol"]}
+    about |= {"trading_time": asked["hours"], "calendar": days}
+    cerebro.adddata(RecordedData(**about))
     cerebro.addstrategy(Collector)
     seen = cerebro.run()[0].seen
     return time.process_time() - began, [_stamped(row) for row in seen]
@@ -95,7 +96,7 @@ def _ticks(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[frame.last_price.notna()]
     lots = frame.volume.diff()
     price = frame.last_price
-    return pd.DataFrame(
+    ticks: pd.DataFrame = pd.DataFrame(
         {
             "open": price,
             "high": price,
@@ -104,7 +105,9 @@ def _ticks(frame: pd.DataFrame) -> pd.DataFrame:
             "volume": lots.where(lots >= 0, frame.volume),  # a new day, and the first tick
             "openinterest": frame.open_interest,
         }
-    ).set_axis(pd.to_datetime(frame.datetime))
+    )
+    ticks.index = pd.DatetimeIndex(pd.to_datetime(frame.datetime))
+    return ticks
 
 
 def live_resampler(asked: Asked) -> Found:

