@@ -42,17 +42,23 @@ class Days:
 
 
 class Daily(Waiting):
-    """Two lots a day."""
+    """Two lots a day.
+
+    The indicator, as most strategies have one: with `exactbars=1` Backtrader keeps as many bars as the
+    longest needs, and with a single one a fill between two bars finds none (an `IndexError`).
+    """
 
     params: Any = (("days", None),)
 
     def __init__(self) -> None:
         self.resting: Any = None
+        self.average = bt.indicators.SimpleMovingAverage(self.data, period=20)
 
     def next(self) -> None:
         data = self.data
         if self.p.days.is_over(str(data.trading_day[0])):
             self.env.runstop()
+            return
         if data.history_phase:
             return
         now = f"{data.datetime.datetime(0):%H:%M}"
