@@ -30,12 +30,13 @@ class Days:
     def __init__(self, count: int) -> None:
         self.left, self.day = count, ""
 
-    def is_over(self, day: str) -> bool:
+    def is_over(self, day: str, lots: float) -> bool:
+        """Whether these were enough; tells of the day before, `lots` traded so far."""
         if day != self.day:
             if self.day:
                 gc.collect()
                 rss = psutil.Process().memory_info().rss
-                tell(rss=rss, objects=len(gc.get_objects()))
+                tell(rss=rss, objects=len(gc.get_objects()), lots=lots)
                 self.left -= 1
             self.day = day
         return self.left <= 0
@@ -52,14 +53,18 @@ class Daily(Waiting):
 
     def __init__(self) -> None:
         self.resting: Any = None
+        self.lots: dict[int, float] = {}  # traded, by order
         self.average = bt.indicators.SimpleMovingAverage(self.data, period=20)
+
+    def notify_order(self, order: bt.Order) -> None:
+        self.lots[order.ref] = abs(order.executed.size)
 
     def next(self) -> None:
         data = self.data
-        if self.p.days.is_over(str(data.trading_day[0])):
-            self.env.runstop()
-            return
         if data.history_phase:
+            return
+        if self.p.days.is_over(str(data.trading_day[0]), sum(self.lots.values())):
+            self.env.runstop()
             return
         now = f"{data.datetime.datetime(0):%H:%M}"
         if now == OPENS:
@@ -89,6 +94,7 @@ def raw(asked: Asked) -> None:
     quote, bars = api.get_quote(symbol), api.get_kline_serial(symbol, 60, 200)
     api.get_tick_serial(symbol)
     resting, done, minute = None, "", 0.0
+    sent: list[Any] = []
     let_go(asked)
     while True:
         api.wait_update()
@@ -96,15 +102,16 @@ def raw(asked: Asked) -> None:
             continue
         minute = bars["datetime"].iloc[-1]
         day, now = quote.datetime[:10], quote.datetime[11:16]
-        if now < "20:00" and days.is_over(day):
+        traded = sum(order.volume_orign - order.volume_left for order in sent)
+        if now < "20:00" and days.is_over(day, traded):
             break
         if OPENS <= now < CLOSES and done != day:
-            api.insert_order(symbol, "BUY", "OPEN", 2, quote.upper_limit)
+            sent.append(api.insert_order(symbol, "BUY", "OPEN", 2, quote.upper_limit))
             far = quote.last_price - FAR_CNY
             resting, done = api.insert_order(symbol, "BUY", "OPEN", 1, far), day
         elif CLOSES <= now < "15:00" and resting is not None:
             api.cancel_order(resting)
-            api.insert_order(symbol, "SELL", "CLOSE", 2, quote.lower_limit)
+            sent.append(api.insert_order(symbol, "SELL", "CLOSE", 2, quote.lower_limit))
             resting = None
     api.close()
 

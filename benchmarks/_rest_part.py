@@ -107,11 +107,11 @@ def run_memory(*, quick: bool) -> dict[str, str]:
         rss = [f"{row['rss'] / MB:.1f}" for row in (early, last)]
         each = (last["rss"] - early["rss"]) / span / MB
         more = (last["objects"] - early["objects"]) / span
-        objects = f"{last['objects']:,}"
-        rows.append((name, f"{each:+.2f}", f"{more:+,.0f}", *rss, objects))
+        counts = [f"{last[what]:,.0f}" for what in ("objects", "lots")]
+        rows.append((name, f"{each:+.2f}", f"{more:+,.0f}", *rss, *counts))
     header = (
         "program", "MB more a day", "objects more a day",
-        f"RSS MB, day {settled}", f"RSS MB, day {days}", f"objects, day {days}",
+        f"RSS MB, day {settled}", f"RSS MB, day {days}", f"objects, day {days}", "lots traded",
     )  # fmt: skip
     about = {"memory_days": f"{days}", "memory_settled": f"{settled}"}
     return about | {"memory": table(header, rows)}
