@@ -16,7 +16,7 @@ from typing import Any
 
 from _bars_market import Tape, tapes
 from _exactness import FIELDS, Verdict, judge
-from _figures import ratios, spread, table, times, wins
+from _figures import ratios, share, spread, table, times, wins
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 300
@@ -109,10 +109,10 @@ def _exactness_table(found: Sequence[tuple[Tape, dict[str, Verdict]]]) -> str:
     for tape, verdicts in found:
         for name in _distinct(verdicts):
             v = verdicts[name]
-            share = f"**{v.equal:,}** ({v.equal / v.official:.1%})"
+            equal = f"**{v.equal:,}** ({share(v.equal, v.official)})"
             counts = (*v.by_field, v.carried, v.as_stamped, v.missing, v.outside + v.twice)
             stamps = "begin" if name == "vnpy" else "end"
-            cells = (NAMES[name], stamps, f"{v.made:,}", share, *(f"{n:,}" for n in counts))
+            cells = (NAMES[name], stamps, f"{v.made:,}", equal, *(f"{n:,}" for n in counts))
             rows.append((tape.title, f"{v.official:,}", *cells))
     return table(HEADER, rows, left=1)
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
 import sys
 import threading
 from typing import Any
 
 import backtrader as bt
 import psutil
-from _worker_client import Asked, Waiting, end_with_parent, let_go, open_store, tell
+from _worker_client import Asked, end_with_parent, let_go, tell
 from tqsdk import TqApi, TqAuth, TqKq
+
+from tianqin_backtrader import TqStore
 
 OPENS, CLOSES = "09:30", "14:45"
 FAR_CNY = 90
@@ -42,11 +45,46 @@ class Days:
         return self.left <= 0
 
 
-class Daily(Waiting):
+class Remote:
+    """The exchange of the other process as `TqStore` wants one in mode demo: in market time."""
+
+    is_running, speed, is_paused = True, None, False
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        self.auth_url, self.md_url, self.td_url = (
+            urls[f"TQ_{name}_URL"] for name in ("AUTH", "MD", "TD")
+        )
+        self._control = urls["TIANQIN_CONTROL"].partition(":")
+
+    def start(self) -> Remote:
+        return self
+
+    def stop(self) -> None:
+        """The other process ends by itself."""
+
+    @property
+    def now_ns(self) -> int:
+        return int(self._ask("status")["now_ns"])
+
+    def pause(self) -> None:
+        self._ask("pause")
+
+    def resume(self) -> None:
+        self._ask("resume")
+
+    def _ask(self, verb: str) -> dict[str, Any]:
+        host, _, port = self._control
+        with socket.create_connection((host, int(port))) as control:
+            control.sendall(json.dumps({"do": verb}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(control.makefile().readline())
+        return answer
+
+
+class Daily(bt.Strategy):
     """Two lots a day.
 
-    The indicator, as most strategies have one: with `exactbars=1` Backtrader keeps as many bars as the
-    longest needs, and with a single one a fill between two bars finds none (an `IndexError`).
+    The indicator, as most strategies have one: with `exactbars=1` Backtrader keeps as many bars as
+    the longest needs, and with a single one a fill between two bars finds none (`IndexError`).
     """
 
     params: Any = (("days", None),)
@@ -78,11 +116,12 @@ class Daily(Waiting):
 
 def ours(asked: Asked) -> None:
     """TqStore and Cerebro, a journal on disk, minute bars."""
-    with open_store(asked) as store:
+    exchange: Any = Remote(asked["urls"])
+    with TqStore(exchange=exchange, journal=asked["journal"]) as store:
         cerebro = bt.Cerebro(tz=0, quicknotify=True, stdstats=False)
         cerebro.setbroker(store.getbroker())
         cerebro.adddata(store.getdata(asked["symbol"], history=200))
-        cerebro.addstrategy(Daily, asked=asked, days=Days(asked["days"]))
+        cerebro.addstrategy(Daily, days=Days(asked["days"]))
         cerebro.run(exactbars=asked["exactbars"])
 
 

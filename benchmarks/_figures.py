@@ -32,6 +32,11 @@ def times(values: Sequence[float]) -> str:
     return spread(values, ".2f" if statistics.median(values) < 100 else ".0f")
 
 
+def share(part: int, whole: int) -> str:
+    """Per cent, rounded down: 100.0% is all of them."""
+    return f"{part * 1_000 // whole / 10:.1f}%"
+
+
 def wins(ratio: float, ours: str, peer: str, what: str) -> str:
     """Who needs less, in plain words; `ratio`: ours to the peer."""
     if ratio > 1.05:

@@ -130,7 +130,7 @@ def _loop(api: TqApi, asked: Asked, count: Callable[[], int]) -> None:
 def open_store(asked: Asked) -> TqStore:
     """As a program on a real market has it: nothing is known of the exchange but its addresses."""
     urls = {f"{name}_url": asked["urls"][f"TQ_{name.upper()}_URL"] for name in ("auth", "md", "td")}
-    return TqStore("kq", user="demo", password="demo", journal=asked.get("journal"), **urls)
+    return TqStore("kq", user="demo", password="demo", **urls)
 
 
 def run(store: TqStore, asked: Asked, strategy: type[bt.Strategy], **how: Any) -> Any:
