@@ -32,6 +32,12 @@ NAMES = {
     "live_resampler": "Backtrader: the same, as with live feeds",
     "vnpy": "vn.py: `BarGenerator`",
 }
+SHORT = {
+    "ours": "our `BarBuilder`",
+    "vnpy": "vn.py's `BarGenerator`",
+    "recorded": "our `RecordedData`",
+    "resampler": "Backtrader's `resampledata`",
+}
 EXACT = ("ours", "recorded", "feed", "resampler", "live_resampler", "vnpy")
 COSTS = ("ours", "vnpy", "recorded", "resampler", "live_resampler")
 PAIRS = (("vnpy", "ours"), ("resampler", "recorded"), ("live_resampler", "recorded"))
@@ -152,8 +158,7 @@ def _verdicts(costs: dict[str, list[float]]) -> str:
     for peer, own in PAIRS[:2]:
         if peer in costs:
             ratio = statistics.median(ratios(costs[own], costs[peer]))
-            ours, theirs = (NAMES[each].replace("**", "") for each in (own, peer))
-            said.append(wins(ratio, ours, theirs, "the CPU time"))
+            said.append(wins(ratio, SHORT[own], SHORT[peer], "the CPU time"))
     return " ".join(said)
 
 

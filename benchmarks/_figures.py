@@ -38,12 +38,17 @@ def share(part: int, whole: int) -> str:
 
 
 def wins(ratio: float, ours: str, peer: str, what: str) -> str:
-    """Who needs less, in plain words; `ratio`: ours to the peer."""
+    """Who needs less, in a plain sentence; `ratio`: ours to the peer."""
     if ratio > 1.05:
-        return f"{peer} wins: {ours} takes {ratio:.2f} times {what}."
+        return sentence(f"{peer} wins: {ours} takes {ratio:.2f} times {what}.")
     if ratio < 0.95:
-        return f"{ours} wins: it takes {ratio:.2f} times {what} of {peer}."
-    return f"{ours} and {peer} are level ({ratio:.2f})."
+        return sentence(f"{ours} wins: {ratio:.2f} times {what} of {peer}.")
+    return sentence(f"{ours} and {peer} are level ({ratio:.2f}).")
+
+
+def sentence(text: str) -> str:
+    """With a capital, but for the name of vn.py."""
+    return text if text.startswith("vn.py") else text[:1].upper() + text[1:]
 
 
 def target(ratio: float, wanted: float) -> str:

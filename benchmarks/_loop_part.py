@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import feeds
 import orders
-from _figures import ratios, spread, table, target, times, wins
+from _figures import ratios, sentence, spread, table, target, times, wins
 
 LOOPS = {
     "raw": "raw TqApi: quote, tick serial, `wait_update`",
@@ -43,7 +43,7 @@ def run(*, quick: bool) -> dict[str, str]:
     header = ("contracts", "loop", "x raw", "x raw with klines", "CPU us a tick", "ticks a round")
     return {
         "loop": table(header, rows, left=2),
-        "loop_verdicts": " ".join(said),
+        "loop_verdicts": "\n".join(said),
         "loop_rounds": f"{rounds}",
     }
 
@@ -61,10 +61,11 @@ def measure_loops(contracts: int, ticks: int, rounds: int) -> dict[str, list[flo
 
 def _verdict(contracts: int, costs: dict[str, list[float]]) -> str:
     against = {peer: statistics.median(ratios(costs["ours"], costs[peer])) for peer in PEERS}
-    what = f"the CPU time a tick with {contracts} contract{'s' * (contracts > 1)}"
+    what = "the CPU time a tick"
     first = wins(against["raw"], "our loop", "the raw loop without bars", what)
     second = wins(against["raw + klines"], "our loop", "the raw loop with TqSdk's bars", what)
-    return f"{first} {second} For the first, {target(against['raw'], feeds.CPU_RATIO)}."
+    met = sentence(target(against["raw"], feeds.CPU_RATIO))
+    return f"- {contracts} feed{'s' * (contracts > 1)}. {first} {met}. {second}"
 
 
 # ---- orders
@@ -115,8 +116,11 @@ def _measure(loop: str, count: int) -> list[orders.Answer]:
 
 def _orders_verdict(medians: dict[str, list[float]]) -> str:
     said = []
-    for loop, what in (("buy in next", "`buy()` in `next`"), ("stop, ticks", "a held stop")):
+    for loop, what in (
+        ("buy in next", "an order of `buy()` in `next`"),
+        ("stop, ticks", "a held stop"),
+    ):
         ratio = statistics.median(ratios(medians[loop], medians["raw"]))
         plain = target(ratio, orders.RATIO)
         said.append(f"{what} takes {ratio:.1f} times as long as raw TqSdk, and {plain}")
-    return "; ".join(said) + "."
+    return sentence("; ".join(said) + ".")

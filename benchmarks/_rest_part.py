@@ -13,7 +13,7 @@ from typing import Any
 
 import feeds
 import journal
-from _figures import ratios, spread, table, target, times, wins
+from _figures import ratios, sentence, spread, table, target, times, wins
 
 HISTORY_ROUNDS, JOURNAL_ROUNDS = 4, 3
 HISTORY_NAMES = {
@@ -82,12 +82,10 @@ def _history_verdict(cpu: dict[str, list[float]]) -> str:
     own = cpu["ours, bars at hand"]
     ratio = statistics.median(ratios(own, cpu["PandasData"]))
     live = statistics.median(ratios(own, cpu["PandasData *"]))
-    what = "the CPU time for the same rows"
-    return (
-        f"{wins(ratio, 'our feed with the bars at hand', 'PandasData', what)} "
-        f"Against PandasData run as live feeds are it is {live:.2f}. "
-        f"Against the first, {target(ratio, feeds.HISTORY_RATIO)}."
-    )
+    what = "the CPU time"
+    first = wins(ratio, "our feed with the bars at hand", "PandasData", what)
+    met = sentence(target(ratio, feeds.HISTORY_RATIO))
+    return f"{first} {met}. Against PandasData run as live feeds are: {live:.2f}."
 
 
 # ---- memory

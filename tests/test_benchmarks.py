@@ -74,7 +74,7 @@ def test_a_cell_has_the_median_and_the_spread() -> None:
     assert _figures.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
 
 
-@pytest.mark.parametrize(("ratio", "says"), [(3.3, "raw wins"), (0.5, "ours wins"), (1, "level")])
+@pytest.mark.parametrize(("ratio", "says"), [(3.3, "Raw wins"), (0.5, "Ours wins"), (1, "level")])
 def test_whoever_needs_less_wins(ratio: float, says: str) -> None:
     assert says in _figures.wins(ratio, "ours", "raw", "the time")
 
