@@ -54,15 +54,15 @@ def run(*, quick: bool) -> dict[str, str]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, _peer(quick) as python:
         folder = Path(name)
         markets = list(tapes(folder, quick=quick))
-        exact = exactness(markets, python)
+        exact, version = exactness(markets, python)
         costs = measure_costs(markets[0], python, 1 if quick else ROUNDS)
-    version = next((v for _, _, v in exact if v), "not installed")
     return {
-        "exactness": _exactness_table([(tape, each) for tape, each, _ in exact]),
+        "exactness": _exactness_table(exact),
+        "resampler_ways": _ways(exact[0][1]),
         "bar_costs": _cost_table(markets[0], costs),
         "bar_verdicts": _verdicts(costs),
         "bar_rounds": str(len(costs["ours"])),
-        "vnpy_version": version,
+        "vnpy_version": version or "not installed",
     }
 
 
@@ -71,25 +71,27 @@ def run(*, quick: bool) -> dict[str, str]:
 
 def exactness(
     markets: Sequence[Tape], python: str | None
-) -> list[tuple[Tape, dict[str, Verdict], str]]:
-    """Every builder on every market, and vn.py's version; two at a time, as nothing is timed."""
-    names = [name for name in EXACT if name != "vnpy" or python]
+) -> tuple[list[tuple[Tape, dict[str, Verdict]]], str]:
+    """Every builder on every market, and vn.py's version; two at a time, as nothing is timed.
+
+    Backtrader as with live feeds on the first market only.
+    """
+    pairs = [(tape, name) for tape in markets for name in EXACT if name != "vnpy" or python]
+    pairs = [(t, name) for t, name in pairs if name != "live_resampler" or t is markets[0]]
+    longest_first = sorted(pairs, key=lambda pair: (pair[1] != "feed", -pair[0].ticks))
     with ThreadPoolExecutor(2) as pool:
-        jobs = {
-            (tape.symbol, name): pool.submit(build, tape, name, python)
-            for tape in markets
-            for name in sorted(names, key=lambda name: name != "feed")  # the longest first
-        }
-        answers = {key: job.result() for key, job in jobs.items()}
-    found = []
+        jobs = {(t.symbol, name): pool.submit(build, t, name, python) for t, name in longest_first}
+    found, version = [], ""
     for tape in markets:
-        got = {name: answers[tape.symbol, name] for name in names}
-        verdicts = {
-            name: judge(answer["bars"], tape.official, stamps_end=name != "vnpy")
-            for name, answer in got.items()
-        }
-        found.append((tape, verdicts, got.get("vnpy", {}).get("version", "")))
-    return found
+        verdicts = {}
+        for each, name in pairs:
+            if each is tape:
+                answer = jobs[tape.symbol, name].result()
+                version = answer.get("version", version)
+                stamps_end = name != "vnpy"
+                verdicts[name] = judge(answer["bars"], tape.official, stamps_end=stamps_end)
+        found.append((tape, verdicts))
+    return found, version
 
 
 def build(tape: Tape, name: str, python: str | None) -> Answer:
@@ -123,9 +125,14 @@ def _exactness_table(found: Sequence[tuple[Tape, dict[str, Verdict]]]) -> str:
     return table(HEADER, rows, left=1)
 
 
+def _ways(verdicts: dict[str, Verdict]) -> str:
+    same = verdicts["live_resampler"] == verdicts["resampler"]
+    return "gives the same counts" if same else "gives other counts, which have a row of their own"
+
+
 def _distinct(verdicts: dict[str, Verdict]) -> list[str]:
     """Backtrader's resampler once, where both ways of running it give the same counts."""
-    same = verdicts["live_resampler"] == verdicts["resampler"]
+    same = verdicts.get("live_resampler") == verdicts["resampler"]
     return [name for name in verdicts if name != "live_resampler" or not same]
 
 

@@ -115,12 +115,11 @@ def _measure(loop: str, count: int) -> list[orders.Answer]:
 
 
 def _orders_verdict(medians: dict[str, list[float]]) -> str:
-    said = []
-    for loop, what in (
-        ("buy in next", "an order of `buy()` in `next`"),
-        ("stop, ticks", "a held stop"),
-    ):
+    said, least = [], float("inf")
+    for loop, what in (("buy in next", "`buy()` in `next`"), ("stop, ticks", "a held stop")):
         ratio = statistics.median(ratios(medians[loop], medians["raw"]))
+        least = min(least, ratio)
         plain = target(ratio, orders.RATIO)
-        said.append(f"{what} takes {ratio:.1f} times as long as raw TqSdk, and {plain}")
-    return sentence("; ".join(said) + ".")
+        said.append(f"an order of {what} takes {ratio:.1f} times as long as raw TqSdk, and {plain}")
+    winner = "**The raw program wins.** " if least > 1 else ""
+    return winner + sentence("; ".join(said) + ".")
