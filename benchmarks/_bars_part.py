@@ -39,10 +39,10 @@ SHORT = {
     "resampler": "Backtrader's `resampledata`",
 }
 EXACT = ("ours", "recorded", "feed", "resampler", "live_resampler", "vnpy")
-COSTS = ("ours", "vnpy", "recorded", "resampler", "live_resampler")
-PAIRS = (("vnpy", "ours"), ("resampler", "recorded"), ("live_resampler", "recorded"))
+COSTS = ("ours", "vnpy", "recorded", "resampler")
+PAIRS = (("vnpy", "ours"), ("resampler", "recorded"))
 HEADER = (
-    "market", "official minutes", "builder", "stamps", "bars made", "**all fields equal**",
+    "market", "builder", "stamps", "official minutes", "bars made", "**all fields equal**",
     *FIELDS, "equal with TqSdk's open", "equal as stamped", "missing", "no trading minute",
 )  # fmt: skip
 
@@ -120,9 +120,9 @@ def _exactness_table(found: Sequence[tuple[Tape, dict[str, Verdict]]]) -> str:
             equal = f"**{v.equal:,}** ({share(v.equal, v.official)})"
             counts = (*v.by_field, v.carried, v.as_stamped, v.missing, v.outside + v.twice)
             stamps = "begin" if name == "vnpy" else "end"
-            cells = (NAMES[name], stamps, f"{v.made:,}", equal, *(f"{n:,}" for n in counts))
-            rows.append((tape.title, f"{v.official:,}", *cells))
-    return table(HEADER, rows, left=1)
+            made = (f"{v.official:,}", f"{v.made:,}", equal)
+            rows.append((tape.title, NAMES[name], stamps, *made, *(f"{n:,}" for n in counts)))
+    return table(HEADER, rows, left=3)
 
 
 def _ways(verdicts: dict[str, Verdict]) -> str:
@@ -162,7 +162,7 @@ def _cost_table(tape: Tape, costs: dict[str, list[float]]) -> str:
 
 def _verdicts(costs: dict[str, list[float]]) -> str:
     said = []
-    for peer, own in PAIRS[:2]:
+    for peer, own in PAIRS:
         if peer in costs:
             ratio = statistics.median(ratios(costs[own], costs[peer]))
             said.append(wins(ratio, SHORT[own], SHORT[peer], "the CPU time"))

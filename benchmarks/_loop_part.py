@@ -17,7 +17,7 @@ LOOPS = {
 }
 PEERS = ("raw", "raw + klines")
 CONTRACTS = (1, 20)
-TICKS, ROUNDS = 4_000, 3
+TICKS, ROUNDS = 3_000, 3
 
 ORDER_LOOPS = ("raw", "raw + ticks", "buy in next", "stop, ticks")
 ORDER_NAMES = {
@@ -26,7 +26,7 @@ ORDER_NAMES = {
     "buy in next": "**ours**: `buy()` in `next`, feed of ticks, journal on disk",
     "stop, ticks": "**ours**: a Stop order held here, set off by the tick",
 }
-ORDERS, ORDER_ROUNDS = 25, 3
+ORDERS, ORDER_ROUNDS = 20, 3
 ATTEMPTS = 3  # a busy machine may be slower than the market
 
 
