@@ -91,7 +91,7 @@ def run_orders(*, quick: bool) -> dict[str, str]:
     return {
         "orders": table(header, rows),
         "orders_verdict": _orders_verdict(medians),
-        "orders_counts": f"{rounds} rounds of {count} orders each, "
+        "orders_counts": f"rounds: {rounds}, of {count} orders each, "
         f"the first {orders.WARM} of a process not counted",
     }
 

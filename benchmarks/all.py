@@ -5,7 +5,7 @@
 A line of log for each part. vn.py is installed by pip into an environment that is thrown away, but
 not in the quick form, which is for tests: one round of each part, few ticks. With `--only` the page
 is not written, its tables are printed. Exit code 0 when all parts ran; targets that are missed are
-in the text. Without other work on the machine it takes seven minutes on two cores.
+in the text. Two cores that had other work too took a quarter of an hour.
 """
 
 from __future__ import annotations
