@@ -125,9 +125,9 @@ def cpu(options: argparse.Namespace) -> Iterator[str]:
         for _ in range(times):
             raw: Row = {"ticks": ticks}
             for loop in LOOPS:
-                row = _loop(loop, count, raw)
+                row = loop_once(loop, count, raw)
                 raw = row if loop == "raw" else raw
-                costs[loop].append(_cost_us(row))
+                costs[loop].append(cost_us(row))
         for loop, found in costs.items():
             ratios = [min(found) / min(costs[peer]) for peer in PEERS]
             cells = [f"{min(found):.0f}", f"{statistics.median(found):.0f}"]
@@ -138,7 +138,7 @@ def cpu(options: argparse.Namespace) -> Iterator[str]:
     console.print(table)
 
 
-def _loop(loop: str, contracts: int, raw: Row) -> Row:
+def loop_once(loop: str, contracts: int, raw: Row) -> Row:
     """One measurement; `raw`: what the raw loop took for the same ticks."""
     measure, about = LOOPS[loop]
     with exchange(paused=True) as market:
@@ -149,7 +149,7 @@ def _loop(loop: str, contracts: int, raw: Row) -> Row:
     return row
 
 
-def _cost_us(row: Row) -> float:
+def cost_us(row: Row) -> float:
     return float(row["cpu"] / row["ticks"] * 1e6)
 
 
@@ -210,7 +210,7 @@ def _memory_table(title: str, rows: Iterator[Row]) -> Iterator[str]:
         first = first or row["rss"]
         grown = row["rss"] / first - 1
         memory = (f"{row['rss'] / 1e6:.1f}", f"{grown:+.1%}", f"{row['objects']:,}")
-        times = (f"{_cost_us(row):.0f}", f"{row['wall'] / 60:.1f}")
+        times = (f"{cost_us(row):.0f}", f"{row['wall'] / 60:.1f}")
         cells = (f"{row['ticks']:,}", f"{row['bars']:,}", *memory, *times)
         table.add_row(*cells)
         console.print("  ".join(cells), style="dim")
