@@ -128,7 +128,7 @@ def in_backtest(klines: pd.DataFrame, exchange: Story) -> Story:
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.broker.setcash(EQUITY_CNY)
     cerebro.broker.set_slippage_fixed(listed.price_tick, slip_out=True)
-    fees = {"commission": terms.commission, "close_today": exchange.close_today}
+    fees = {"commission": terms.commission, "close_today": terms.close_today}
     money = {"mult": terms.mult, "margin": terms.margin, "exchange_id": listed.exchange_id}
     cerebro.broker.addcommissioninfo(TqCommInfo(data=feed, **money, **fees))
     cerebro.adddata(feed)

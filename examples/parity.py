@@ -45,7 +45,6 @@ class Story(bt.Analyzer):
         self.equity: list[float] = []  # CNY
         self.orders: dict[int, tuple[Any, ...]] = {}
         self.fills: dict[int, Fill] = {}
-        self.close_today: float | None = None  # CNY per lot, where a fill has told it
 
     def prenext(self) -> None:
         self.next()
@@ -62,19 +61,12 @@ class Story(bt.Analyzer):
         side, lots = ("buy" if order.isbuy() else "sell"), int(abs(order.created.size))
         self.orders.setdefault(order.ref, (written, side, lots))
         for bit in order.executed.iterpending():
-            self._learn(order.data.num2date(bit.dt), bit)
             fill = self.fills.setdefault(order.ref, Fill(set()))
             inside = order.data.num2date(bit.dt - 1e-6)  # a backtest's fill bears its bar's end
             fill.minutes.add(inside.replace(second=0, microsecond=0))
             fill.lots, fill.cny = fill.lots + int(bit.size), fill.cny + bit.size * bit.price
             fill.fees += bit.openedcomm + bit.closedcomm
             fill.parts += 1
-
-    def _learn(self, time: datetime, bit: Any) -> None:
-        """On the first day all lots are today's: a closing fill tells what closing them costs."""
-        first = self.days[0] == self.days[-1] and time - self.bars[-1][0] < timedelta(hours=3)
-        if first and bit.closed and self.close_today is None:
-            self.close_today = abs(bit.closedcomm / bit.closed)
 
     def stop(self) -> None:
         self.instrument: Any = getattr(self.data, "instrument", None)
