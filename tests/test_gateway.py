@@ -417,3 +417,20 @@ def test_quote_of_a_latecomer_shows_the_days_open(exchange: LocalExchange) -> No
         assert late.open == first.last_price
     finally:
         api.close()
+
+
+def test_a_killed_gateway_keeps_its_port_for_its_return() -> None:
+    """Another program was given the port meanwhile, and the gateway could not come back."""
+    with LocalExchange() as exchange:
+        port = int(exchange.md_url.rpartition(":")[2].partition("/")[0])
+        exchange.kill()
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(("127.0.0.1", port))
+        with socket.socket() as thief, pytest.raises(OSError, match="in use"):
+            thief.bind(("127.0.0.1", port))
+        exchange.revive()
+        with socket.socket() as client:
+            client.connect(("127.0.0.1", port))
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))

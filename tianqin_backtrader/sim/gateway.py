@@ -20,6 +20,7 @@ from aiohttp import WSMsgType, web
 from . import login
 from .faults import PacketFaults
 from .peer import Peer
+from .port import PortKeeper
 from .values import SECOND_NS
 from .venue import Venue
 
@@ -49,6 +50,7 @@ class Gateway:
         self._alone_until = 0  # the market goes on without those whose connections are half-open
         self._frozen: list[Peer] = []
         self._runner: web.AppRunner | None = None
+        self._keeper = PortKeeper()
         self._pace: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
@@ -72,6 +74,7 @@ class Gateway:
             self._pace.cancel()
             await asyncio.gather(self._pace, return_exceptions=True)
         await self.kill()
+        self._keeper.let_go()
 
     async def kill(self) -> None:
         """Die as a process does: listening ends, every connection breaks. State stays."""
@@ -81,11 +84,13 @@ class Gateway:
             peer.cut()
         self._frozen.clear()
         await self._stop_listening()
+        self._keeper.keep(self.port)
 
     async def revive(self) -> None:
         """Listen again on the same port, which another socket may bear for a while."""
         if self._runner is not None:
             return
+        self._keeper.let_go()
         for _ in range(REVIVALS):
             with suppress(OSError):
                 await self._listen()

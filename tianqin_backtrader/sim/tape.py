@@ -72,6 +72,8 @@ class Tape:
             return None
         end = DayEnd(self.day, next_day)
         self.day = next_day
+        # what arrives between the settlement and the first tick comes to a closed market
+        self.now_ns = max(self.now_ns, self._market.calendar.begins_ns(next_day))
         self._reels = {symbol: self._load(symbol) for symbol in self._reels}
         return end
 
