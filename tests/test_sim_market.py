@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tianqin_backtrader.errors import UnknownSymbol, WrongSetting
 from tianqin_backtrader.sim.market import Market
+from tianqin_backtrader.sim.tape import DayEnd, Tape
 from tianqin_backtrader.sim.values import DAY_NS, MINUTE_NS, SECOND_NS
 
 DAY = date(2025, 9, 16)
@@ -218,3 +219,19 @@ def test_any_seed_and_day_stays_within_the_limits(seed: int, offset: int, symbol
     prices = [tick.last_price for tick in market.day_ticks(symbol, day)]
     assert terms.lower_limit <= min(prices)
     assert max(prices) <= terms.upper_limit
+
+
+def test_after_the_settlement_the_market_is_closed_until_the_night() -> None:
+    """An order that came between both met history lots in a market that seemed open."""
+    market = Market.seeded(start=datetime(2025, 9, 16, 14, 58), ticks_per_minute=1)  # noqa: DTZ001
+    tape = Tape(market)
+    tape.activate(COPPER)
+    while not isinstance(tape.advance(), DayEnd):
+        pass
+    evening = datetime(2025, 9, 16, 18, tzinfo=timezone(timedelta(hours=8)))
+    assert tape.now_ns == int(evening.timestamp()) * SECOND_NS
+    contract = market.contract(COPPER)
+    assert contract is not None
+    assert not market.calendar.is_open(contract, tape.now_ns)
+    assert tape.advance()  # 21:00
+    assert market.calendar.is_open(contract, tape.now_ns)
