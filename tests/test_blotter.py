@@ -1459,6 +1459,21 @@ def test_late_picture_of_another_programs_order_freezes_nothing(desk: Desk) -> N
     assert desk.legs(desk.order(M, SELL, 3, limit=3_000.0)) == [(CLOSE, 3, 3_000.0)]
 
 
+def test_lots_are_not_frozen_twice_when_the_account_shows_an_order_that_is_not_told(
+    desk: Desk,
+) -> None:
+    """The third lot seemed frozen, and an order that could close it opened the other side."""
+    desk.hold(M, long=(0, 3))
+    desk.order(M, SELL, 2, limit=3_010.0)
+    with desk.lagging():
+        desk.take("t.1.0")
+        desk.deliver(AccountPosition)
+        key = desk.order(M, SELL, 1, limit=3_000.0)
+        assert desk.legs(key) == []
+        desk.pass_s(4)
+        assert desk.legs(key) == [(CLOSE, 1, 3_000.0)]
+
+
 def test_lots_are_free_when_another_programs_order_ended_unseen(desk: Desk) -> None:
     """Its end was told on a line that was down: for ever after, closing waited in vain."""
     desk.hold(M, long=(0, 3))

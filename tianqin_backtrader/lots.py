@@ -193,16 +193,22 @@ class Lots:
         Those of orders that are being withdrawn count as free: who closes them waits for that.
         """
         held = self._position(symbol)
-        if symbol not in self._trusted:
-            held = replace(held, long=_thawed(held.long), short=_thawed(held.short))
+        known = replace(held, long=_thawed(held.long), short=_thawed(held.short))
         for each in self._reserved.get(symbol, {}).values():
-            if each.leaving or (symbol in self._trusted and each.taken):
-                continue  # will be free; or the account's own figure holds it
+            if each.leaving:
+                continue
             if each.direction is Direction.SELL:
-                held = replace(held, long=_freeze(held.long, each, symbol))
+                known = replace(known, long=_freeze(known.long, each, symbol))
             else:
-                held = replace(held, short=_freeze(held.short, each, symbol))
-        return held
+                known = replace(known, short=_freeze(known.short, each, symbol))
+        if symbol not in self._trusted:
+            return known
+        # the account's own figure may hold orders that nobody has told of yet, and ours among them
+        long, short = (
+            max(known.long, held.long, key=_frozen),
+            max(known.short, held.short, key=_frozen),
+        )
+        return replace(held, long=long, short=short)
 
 
 def _frozen(side: SideLots) -> int:
