@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -419,6 +420,7 @@ def test_quote_of_a_latecomer_shows_the_days_open(exchange: LocalExchange) -> No
         api.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no port can be kept")
 def test_a_killed_gateway_keeps_its_port_for_its_return() -> None:
     """Another program was given the port meanwhile, and the gateway could not come back."""
     with LocalExchange() as exchange:

@@ -58,7 +58,12 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen, and let the market run."""
-        await self._listen()
+        self.port = self._keeper.keep(self.port)
+        try:
+            await self._listen()
+        except OSError:
+            self._keeper.let_go()
+            raise
         self._pace = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -84,13 +89,11 @@ class Gateway:
             peer.cut()
         self._frozen.clear()
         await self._stop_listening()
-        self._keeper.keep(self.port)
 
     async def revive(self) -> None:
         """Listen again on the same port, which another socket may bear for a while."""
         if self._runner is not None:
             return
-        self._keeper.let_go()
         for _ in range(REVIVALS):
             with suppress(OSError):
                 await self._listen()

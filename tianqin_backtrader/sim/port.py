@@ -1,32 +1,39 @@
-"""Bears a port while nobody listens on it, lest another program be given it."""
+"""Bears a port as long as the exchange lives, lest somebody be given it while nobody listens."""
 
 from __future__ import annotations
 
-import os
 import socket
+import sys
 from contextlib import suppress
 
 __all__ = ["PortKeeper"]
 
 
 class PortKeeper:
-    """Keeps a port of 127.0.0.1: whoever connects to it is refused, and nobody else is given it."""
+    """A socket of 127.0.0.1 that never listens, beside the one that does.
+
+    Linux lets both bear one port (`SO_REUSEADDR`). Without it a port that nobody listens on for a
+    moment may become the near end of any connection: of another program, or of the very client that
+    tries to connect to it. Elsewhere nothing is kept.
+    """
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
-    def keep(self, port: int) -> None:
-        """Bind the port and do not listen; without effect where that cannot be."""
-        self.let_go()
+    def keep(self, port: int) -> int:
+        """Bear `port`, or a free one for 0; returns it. One that is taken is left to its owner."""
+        if sys.platform != "linux":
+            return port
         bound = socket.socket()
-        if os.name == "posix":  # old connections bear the port for a while; elsewhere it means more
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):
             bound.bind(("127.0.0.1", port))
+            port = int(bound.getsockname()[1])
         self._socket = bound
+        return port
 
     def let_go(self) -> None:
-        """From now on anybody may listen on it."""
+        """The exchange is over."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
