@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -436,3 +437,15 @@ def test_a_killed_gateway_keeps_its_port_for_its_return() -> None:
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
+
+
+def test_killed_while_it_comes_back_it_can_come_back_again() -> None:
+    """The half-made server was forgotten and bore the port for good."""
+    with LocalExchange() as exchange:
+        with ThreadPoolExecutor(8) as pool:
+            for act in [exchange.kill, exchange.revive] * 20:
+                pool.submit(act)
+        exchange.revive()
+        port = int(exchange.md_url.rpartition(":")[2].partition("/")[0])
+        with socket.socket() as client:
+            client.connect(("127.0.0.1", port))

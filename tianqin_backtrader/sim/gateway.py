@@ -51,6 +51,7 @@ class Gateway:
         self._frozen: list[Peer] = []
         self._runner: web.AppRunner | None = None
         self._keeper = PortKeeper()
+        self._turn = asyncio.Lock()  # a death waits for a revival that has begun, and it for that
         self._pace: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
@@ -88,36 +89,37 @@ class Gateway:
         for peer in self._frozen:
             peer.cut()
         self._frozen.clear()
-        await self._stop_listening()
+        async with self._turn:
+            runner, self._runner = self._runner, None
+            if runner is not None:
+                await runner.cleanup()
 
     async def revive(self) -> None:
         """Listen again on the same port, which another socket may bear for a while."""
-        if self._runner is not None:
-            return
-        for _ in range(REVIVALS):
-            with suppress(OSError):
+        async with self._turn:
+            for _ in range(REVIVALS):
+                if self._runner is not None:
+                    return
+                with suppress(OSError):
+                    await self._listen()
+                    break
+                await asyncio.sleep(REVIVAL_S)
+            else:
                 await self._listen()
-                break
-            await self._stop_listening()
-            await asyncio.sleep(REVIVAL_S)
-        else:
-            await self._listen()
         self._moved.set()
-
-    async def _stop_listening(self) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
 
     async def _listen(self) -> None:
         app = web.Application()
         app.add_routes(login.routes(lambda: self.logins_refused))
         app.add_routes([web.get("/md", self._serve_market), web.get("/td", self._serve_trading)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner, self.port = runner, runner.addresses[0][1]
 
     # ---- faults
 
