@@ -7,7 +7,6 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -442,10 +441,18 @@ def test_a_killed_gateway_keeps_its_port_for_its_return() -> None:
 def test_killed_while_it_comes_back_it_can_come_back_again() -> None:
     """The half-made server was forgotten and bore the port for good."""
     with LocalExchange() as exchange:
-        with ThreadPoolExecutor(8) as pool:
-            for act in [exchange.kill, exchange.revive] * 20:
-                pool.submit(act)
-        exchange.revive()
+        gateway = exchange._gateway
         port = int(exchange.md_url.rpartition(":")[2].partition("/")[0])
+
+        async def die_and_rise_and_die() -> None:
+            await gateway.kill()
+            await asyncio.gather(gateway.revive(), gateway.kill())
+
+        for _ in range(5):
+            exchange._call(die_and_rise_and_die())
+        exchange.revive()
         with socket.socket() as client:
+            client.connect(("127.0.0.1", port))
+        exchange.kill()
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
             client.connect(("127.0.0.1", port))
