@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _bars_market import Tape, tapes
+from _child import answer_of
 from _exactness import FIELDS, Verdict, judge
 from _figures import ratios, share, spread, table, times, wins
 
@@ -99,16 +100,8 @@ def build(tape: Tape, name: str, python: str | None) -> Answer:
     script = "_bars_vnpy.py" if name == "vnpy" else "_bars_worker.py"
     interpreter = python if name == "vnpy" and python else sys.executable
     asked = json.dumps(tape.asked() | {"builder": name})
-    done = subprocess.run(
-        [interpreter, "-X", "utf8", str(HERE / script), asked],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"the bars of {name} failed: {done.stderr[-2_000:]}")
-    answer: Answer = json.loads(done.stdout.splitlines()[-1])
+    command = [interpreter, "-X", "utf8", str(HERE / script), asked]
+    answer: Answer = answer_of(command, f"the bars of {name}", PATIENCE_S)
     return answer
 
 

@@ -20,11 +20,11 @@ import json
 import os
 import platform
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from _child import answer_of
 from rich.console import Console
 from rich.table import Table
 
@@ -40,16 +40,8 @@ def measure(day: str, *, has_journal: bool) -> Found:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         journal = str(Path(folder) / "orders.sqlite") if has_journal else None
         command = [sys.executable, "-X", "utf8", str(CLIENT)]
-        done = subprocess.run(
-            [*command, json.dumps({"journal": journal, "day": day})],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(f"the measurement failed: {done.stderr[-2_000:]}")
-    found: Found = json.loads(done.stdout.splitlines()[-1])
+        asked = json.dumps({"journal": journal, "day": day})
+        found: Found = answer_of([*command, asked], "the measurement", PATIENCE_S)
     return found
 
 

@@ -39,6 +39,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
+from _child import answer_of
 from rich.console import Console
 from rich.table import Table
 
@@ -113,12 +114,7 @@ def measure(loop: str, orders: int) -> list[Answer]:
         with exchange(market) as urls:
             command = [*PYTHON, str(CLIENT), json.dumps(asked | {"urls": urls})]
             patience_s = PATIENCE_S + orders
-            done = subprocess.run(
-                command, capture_output=True, encoding="utf-8", timeout=patience_s, check=False
-            )
-    if done.returncode:
-        raise SystemExit(f"the measurement of {loop} failed: {done.stderr[-2_000:]}")
-    rows = json.loads(done.stdout.splitlines()[-1])[WARM:]  # TqSdk prints before it
+            rows = answer_of(command, f"the measurement of {loop}", patience_s)[WARM:]
     return [tuple(NAN if ns is None else ns / 1_000 for ns in row) for row in rows]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -175,16 +175,7 @@ class OrderFloor:
         order_id = order.order_id
         assert order_id not in self.sent, f"order id {order_id} was used before"
         assert not self.is_down, f"{order_id} is sent into a lost connection"
-        resting = Resting(
-            order_id,
-            order.symbol,
-            order.direction,
-            order.offset,
-            order.volume,
-            order.price,
-            order.advanced,
-            left=order.volume,
-        )
+        resting = Resting(**asdict(order), left=order.volume)
         _check(resting, self.contracts[order.symbol])
         self.sent[order_id] = resting
         self._told_alive.add(order_id)

@@ -97,9 +97,9 @@ class Gateway:
     async def revive(self) -> None:
         """Listen again on the same port, which another socket may bear for a while."""
         async with self._turn:
+            if self._runner is not None:
+                return
             for _ in range(REVIVALS):
-                if self._runner is not None:
-                    return
                 with suppress(OSError):
                     await self._listen()
                     break
